@@ -1,1 +1,1 @@
-"""MLOps as assets."""
+"""One YAML document declares a model; Dagster keeps its whole life as assets."""

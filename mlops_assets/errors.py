@@ -1,0 +1,90 @@
+"""Every error that this package raises on purpose.
+
+MlopsError               anything below; the command line prints it as one message and exits 2
+├── SpecError            a model document cannot be used; lists every problem
+├── SourceError          a source cannot be read: missing, empty, malformed, unreachable
+├── ContractError        the data breaks its contract by more than the contract allows
+├── FeatureError         the training frame cannot be made from the dataset
+├── TrainingError        the estimator does not exist, does not fit the task or does not converge
+├── UnsafeModelError     a model's bytes are not what its manifest says, or could run code
+├── RegistryError        the tracking server refused or holds something else than expected
+├── ServingError         the serving backend is unreachable or a revision did not become ready
+└── PlatformError        the embedded platform cannot start: a port, a lock, a home
+
+A library's error is translated once, where it is called, with the original chained.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class MlopsError(Exception):
+    """Root of the errors that a user can act on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a document.
+
+    Attributes:
+        file: The document.
+        line: 1-based line of the field, or of its nearest parent when the field is missing.
+        field: Path of the field as in the document: `split.validation_ratio`, `owners[1]`.
+        found: What stands there; `None` when nothing does.
+        allowed: What may stand there.
+    """
+
+    file: Path
+    line: int
+    field: str
+    found: object
+    allowed: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}:{self.line}: {self.field}: found {self.found!r}, allowed: {self.allowed}"
+        )
+
+
+class SpecError(MlopsError, ValueError):
+    """A model document that cannot be used; `problems` holds all that is wrong with it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems)  # kept as `args`, so it survives pickling between processes
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class SourceError(MlopsError):
+    """A source cannot be read. The message names the source and what to do."""
+
+
+class ContractError(MlopsError):
+    """The data breaks its contract by more than the contract allows."""
+
+
+class FeatureError(MlopsError):
+    """The training frame cannot be made from the dataset."""
+
+
+class TrainingError(MlopsError):
+    """The estimator does not exist, does not fit the task, or failed on this data."""
+
+
+class UnsafeModelError(MlopsError):
+    """A model's bytes are not what its manifest says, or loading them could run code."""
+
+
+class RegistryError(MlopsError):
+    """The tracking server refused, or holds something else than expected."""
+
+
+class ServingError(MlopsError):
+    """The serving backend is unreachable, or a revision did not become ready."""
+
+
+class PlatformError(MlopsError):
+    """The embedded platform cannot start or go on."""

@@ -1,0 +1,107 @@
+"""The manifest beside every packaged model: what it takes, what it answers, which bytes it is.
+
+Written when a model is packaged (`package.py`), read and verified by whatever loads it. Light, so
+that a predictor starts fast: no scikit-learn, no mlflow, no frames.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from mlops_assets.errors import UnsafeModelError
+
+MANIFEST_FILE = "mlops_manifest.json"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FeatureField(_Part):
+    """One raw feature that callers send. Any of them may be missing (JSON null)."""
+
+    name: str
+    kind: Literal["number", "category", "boolean"]
+
+
+class OnnxAgreement(_Part):
+    """Whether the model is served through ONNX, and on which evidence.
+
+    Attributes:
+        usable: The export converted and its answers agree with scikit-learn's.
+        reason: Why, or why not, in words.
+        n_rows: Rows compared.
+        label_mismatches: Rows whose labels differ though the two best probabilities differ by more
+            than 1e-5.
+        share_beyond_tolerance: Share of rows whose largest difference exceeds 1e-5.
+        largest_difference: Largest difference of any probability (regression: relative).
+    """
+
+    usable: bool
+    reason: str
+    n_rows: int = 0
+    label_mismatches: int = 0
+    share_beyond_tolerance: float = 0.0
+    largest_difference: float = 0.0
+
+
+class ModelManifest(_Part):
+    """What a packaged model is.
+
+    Attributes:
+        format: Number of this layout; a reader refuses numbers it does not know.
+        model: Name of the model document.
+        task: What kind of answer it gives.
+        features: The raw features in the order of training.
+        classes: Labels in the order of the probability columns; None for regression.
+        model_digest: SHA-256 of the canonical content of the fitted pipeline (`digest.py`).
+        files: SHA-256 of each file's bytes, by path relative to the model's directory. A loader
+            opens no file that is not listed.
+        trusted_types: The types that skops may construct, no others.
+        onnx: Whether `model.onnx` answers as scikit-learn does.
+        example: Rows that the model must answer before it may take traffic.
+    """
+
+    format: Literal[1] = 1
+    model: str
+    task: Literal["binary", "multiclass", "regression"]
+    features: list[FeatureField]
+    classes: list[str | int | bool] | None
+    model_digest: str
+    files: dict[str, str]
+    trusted_types: list[str]
+    onnx: OnnxAgreement
+    example: list[dict[str, JsonValue]]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def read_manifest(directory: Path) -> ModelManifest:
+    """The manifest of the model in a directory, whose files are verified against it.
+
+    Raises:
+        UnsafeModelError: no manifest, an unknown format, or a file that is missing or changed.
+    """
+    path = directory / MANIFEST_FILE
+    try:
+        manifest = ModelManifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UnsafeModelError(f"{directory} has no {MANIFEST_FILE}; package it again") from error
+    except ValidationError as error:
+        raise UnsafeModelError(
+            f"{path} is not a manifest that this version reads: {error}"
+        ) from error
+    for name, expected in manifest.files.items():
+        file = directory / name
+        if not file.resolve().is_relative_to(directory.resolve()):
+            raise UnsafeModelError(f"{path}: files[{name}] lies outside the model's directory")
+        found = file_digest(file) if file.is_file() else "no such file"
+        if found != expected:
+            raise UnsafeModelError(f"{file}: found {found}, the manifest says {expected}")
+    return manifest

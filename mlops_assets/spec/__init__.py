@@ -1,0 +1,31 @@
+"""The schema of a model document: plain pydantic, no dagster."""
+
+from mlops_assets.spec.base import Document
+from mlops_assets.spec.data import (
+    ColumnContract,
+    ContractSpec,
+    FeaturesSpec,
+    SourceSpec,
+    SplitSpec,
+    TargetSpec,
+)
+from mlops_assets.spec.document import ModelSpec
+from mlops_assets.spec.model import EstimatorSpec, EvaluationSpec, GatesSpec, PreprocessingSpec
+from mlops_assets.spec.operations import KubernetesSpec, ServingSpec
+
+__all__ = [
+    "ColumnContract",
+    "ContractSpec",
+    "Document",
+    "EstimatorSpec",
+    "EvaluationSpec",
+    "FeaturesSpec",
+    "GatesSpec",
+    "KubernetesSpec",
+    "ModelSpec",
+    "PreprocessingSpec",
+    "ServingSpec",
+    "SourceSpec",
+    "SplitSpec",
+    "TargetSpec",
+]

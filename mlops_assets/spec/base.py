@@ -1,0 +1,63 @@
+"""What every part of a model document shares: strictness and the types of its scalars."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+_DURATION = re.compile(r"^(\d+)\s*([smhdw])$")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class Document(BaseModel):
+    """A part of a model document: unknown fields are refused, values never change.
+
+    Numbers are not made of strings nor strings of numbers, so `"2"` and `"1e3"` stay strings.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+def _read_duration(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.match(value.strip())
+    if match is None:
+        raise ValueError("a whole number and a unit of s, m, h, d or w, such as 7d")
+    return timedelta(seconds=int(match[1]) * _UNIT_SECONDS[match[2]])
+
+
+def write_duration(value: timedelta) -> str:
+    """The shortest exact spelling of a duration.
+
+    >>> write_duration(timedelta(days=7)), write_duration(timedelta(seconds=90))
+    ('1w', '90s')
+    """
+    seconds = int(value.total_seconds())
+    unit = next(u for u in "wdhms" if seconds % _UNIT_SECONDS[u] == 0)
+    return f"{seconds // _UNIT_SECONDS[unit]}{unit}"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_read_duration),
+    PlainSerializer(write_duration, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": _DURATION.pattern, "examples": ["7d", "1h"]}),
+]
+"""A length of time: a whole number and a unit of s, m, h, d or w."""
+
+ImportPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*[.:][A-Za-z_]\w*$")]
+"""Where a Python object stands: `package.module:name` or `package.module.name`."""
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+"""A name usable as a folder, an asset key and, with dashes, a Kubernetes object."""

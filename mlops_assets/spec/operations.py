@@ -1,0 +1,73 @@
+"""The operations part of a model document: serving, schedule and Kubernetes resources."""
+
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue
+
+from mlops_assets.spec.base import Document
+
+Step = Literal["dataset", "features", "trained_model", "evaluation", "model_version"]
+
+
+class ServingSpec(Document):
+    """The InferenceService that answers predictions."""
+
+    minimum_replicas: int = Field(1, ge=1)
+    """Pods that always run (cluster)."""
+    maximum_replicas: int = Field(3, ge=1)
+    """Pods at most (cluster)."""
+    ready_timeout_seconds: int = Field(60, ge=1, le=3600)
+    """How long a new revision may take until it answers its probe."""
+    cpu: str = "500m"
+    """CPU that a predictor asks for and may use."""
+    memory: str = "512Mi"
+    """Memory that a predictor asks for and may use."""
+
+
+class ScheduleSpec(Document):
+    """When the whole pipeline runs by itself."""
+
+    cron: str
+    """Cron expression of five fields."""
+    timezone: str = "UTC"
+    """IANA time zone of the cron expression."""
+
+
+class StepResources(Document):
+    """What one step asks of Kubernetes."""
+
+    cpu: str | None = None
+    """CPU requested and allowed, such as 2 or 500m."""
+    memory: str | None = None
+    """Memory requested and allowed, such as 4Gi."""
+    gpu: int | None = Field(None, ge=0)
+    """Number of GPUs."""
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    """Labels of the nodes that may run it."""
+    tolerations: list[dict[str, JsonValue]] = Field(default_factory=list)
+    """Taints of nodes that it tolerates."""
+
+    def to_dagster_k8s(self) -> dict[str, Any]:
+        """The value of the tag `dagster-k8s/config`; empty when nothing is asked for."""
+        quantities = {"cpu": self.cpu, "memory": self.memory, "nvidia.com/gpu": self.gpu}
+        amounts = {name: str(value) for name, value in quantities.items() if value is not None}
+        config: dict[str, Any] = {}
+        if amounts:
+            config["container_config"] = {"resources": {"requests": amounts, "limits": amounts}}
+        pod: dict[str, Any] = {}
+        if self.node_selector:
+            pod["node_selector"] = dict(self.node_selector)
+        if self.tolerations:
+            pod["tolerations"] = [dict(toleration) for toleration in self.tolerations]
+        if pod:
+            config["pod_spec_config"] = pod
+        return config
+
+
+class KubernetesSpec(Document):
+    """Resources of the pods that run this model's steps. Ignored on one machine."""
+
+    run: StepResources = StepResources()
+    """Resources of the run's pod, in which steps without a pod of their own run."""
+    steps: dict[Step, StepResources] = Field(default_factory=dict)
+    """Resources of single steps, by asset name."""
