@@ -1,0 +1,68 @@
+"""The manifest holds against the SDK's classes and names what it serves."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from mlops_assets.kserve.manifest import build_inference_service, manifest_digest
+from mlops_assets.spec import EstimatorSpec, FeaturesSpec, ModelSpec, SourceSpec, TargetSpec
+
+SPEC = ModelSpec(
+    name="flight_delay",
+    description="Will it be late?",
+    owners=["team:ml"],
+    source=SourceSpec(path="flights.csv"),
+    features=FeaturesSpec(numeric=["distance"]),
+    target=TargetSpec(column="late", task="binary"),
+    model=EstimatorSpec(estimator="sklearn.linear_model.LogisticRegression"),
+)
+
+
+def build(version: int = 7) -> dict[str, Any]:
+    return build_inference_service(
+        SPEC,
+        version=version,
+        storage_uri=f"s3://models/flight_delay/{version}",
+        model_digest="d" * 64,
+        mlflow_run_id="run-1",
+    )
+
+
+def test_revision_service_and_evidence_are_named() -> None:
+    manifest = build()
+    predictor = manifest["spec"]["predictor"]
+    assert manifest["metadata"]["name"] == "flight-delay"
+    assert predictor["name"] == "v7"
+    assert predictor["annotations"]["mlops-assets/model-digest"] == "d" * 64
+    assert f"--model-digest={'d' * 64}" in predictor["model"]["args"]
+    assert manifest["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Standard"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "attempts"), [(1, 1), (2, 1), (3, 2), (60, 30)], ids=lambda value: str(value)
+)
+def test_startup_probe_waits_at_least_the_ready_timeout(seconds: int, attempts: int) -> None:
+    spec = SPEC.model_copy(
+        update={"serving": SPEC.serving.model_copy(update={"ready_timeout_seconds": seconds})}
+    )
+    manifest = build_inference_service(
+        spec, version=1, storage_uri="s3://m/1", model_digest="d", mlflow_run_id="r"
+    )
+    probe = manifest["spec"]["predictor"]["model"]["startupProbe"]
+    assert probe["failureThreshold"] == attempts
+
+
+def test_digest_depends_on_content_and_not_on_key_order() -> None:
+    manifest = build()
+    reordered = dict(reversed(manifest.items()))
+    assert manifest_digest(manifest) == manifest_digest(reordered)
+    assert manifest_digest(manifest) != manifest_digest(build(8))
+
+
+def test_every_field_is_one_of_the_sdk_and_the_import_leaves_our_arguments_alone() -> None:
+    # A process of its own: the SDK takes 4 s and 200 MB that no other test should carry.
+    command = [sys.executable, "-m", "mlops_assets_tests.kserve.sdk_check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
