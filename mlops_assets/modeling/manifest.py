@@ -26,6 +26,21 @@ class FeatureField(_Part):
     kind: Literal["number", "category", "boolean"]
 
 
+class OnnxInput(_Part):
+    """One input of `model.onnx`: a tensor of shape [rows, features], columns in this order.
+
+    Attributes:
+        name: Name of the input in the graph.
+        element: float32: numbers, and booleans as 0 and 1; missing is NaN. string: categories as
+            text; missing is the empty text.
+        features: The features in its columns.
+    """
+
+    name: str
+    element: Literal["float32", "string"]
+    features: list[str]
+
+
 class OnnxAgreement(_Part):
     """Whether the model is served through ONNX, and on which evidence.
 
@@ -55,12 +70,16 @@ class ModelManifest(_Part):
         model: Name of the model document.
         task: What kind of answer it gives.
         features: The raw features in the order of training.
-        classes: Labels in the order of the probability columns; None for regression.
+        classes: Labels in the order of the probability columns; None for regression. Binary models
+            have the classes 0 and 1.
+        positive: The value of the target column that class 1 of a binary model stands for.
         model_digest: SHA-256 of the canonical content of the fitted pipeline (`digest.py`).
         files: SHA-256 of each file's bytes, by path relative to the model's directory. A loader
             opens no file that is not listed.
         trusted_types: The types that skops may construct, no others.
         onnx: Whether `model.onnx` answers as scikit-learn does.
+        inputs: The inputs of `model.onnx`, empty when it is not usable. Its one output is
+            `probabilities` [rows, classes], or `prediction` [rows, 1] for regression, in float32.
         example: Rows that the model must answer before it may take traffic.
     """
 
@@ -69,10 +88,12 @@ class ModelManifest(_Part):
     task: Literal["binary", "multiclass", "regression"]
     features: list[FeatureField]
     classes: list[str | int | bool] | None
+    positive: str | int | float | bool | None = None
     model_digest: str
     files: dict[str, str]
     trusted_types: list[str]
     onnx: OnnxAgreement
+    inputs: list[OnnxInput] = []
     example: list[dict[str, JsonValue]]
 
 

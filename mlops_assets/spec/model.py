@@ -45,6 +45,9 @@ class EstimatorSpec(Document):
     """Imputation, scaling and encoding."""
     seed: int = Field(0, ge=0)
     """`random_state` of every part that has one, so that training twice gives the same model."""
+    trusted_types: list[str] = Field(default_factory=list)
+    """Classes of your own inside the estimator, as `package.module.Class`, that a predictor may
+    construct when it loads the model. Those of scikit-learn and NumPy need not be listed."""
     onnx: bool = True
     """Whether to export to ONNX as well. It is kept only when it answers as scikit-learn does."""
 
