@@ -7,6 +7,7 @@ the destination's, without a date. Every moment that leaves this module is UTC.
 """
 
 import zipfile
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +18,21 @@ from mlops_assets.errors import SourceError
 NEW_YORK = "America/New_York"
 FILES = ("flights.csv.zip", "weather.csv", "planes.csv", "airports.csv")
 _ATLANTIC = "America/Puerto_Rico"  # of BQN, PSE, SJU and STT, which airports.csv does not list
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What the package tells beside the flights, as it is in the package.
+
+    Attributes:
+        airports: `faa` and the time zone `tzone`, among others.
+        planes: Aircraft by `tailnum`.
+        weather: Hourly observations at the three origins; `time_hour` is UTC.
+    """
+
+    airports: pl.DataFrame
+    planes: pl.DataFrame
+    weather: pl.DataFrame
 
 
 def data_folder() -> Path:
@@ -37,9 +53,14 @@ def read_flights() -> pl.DataFrame:
         return _parse(archive.read("flights.csv"))
 
 
-def read_table(name: str) -> pl.DataFrame:
-    """`weather`, `planes` or `airports`."""
-    return _parse((data_folder() / f"{name}.csv").read_bytes())
+def read_tables() -> Tables:
+    """The tables beside the flights."""
+    folder = data_folder()
+    return Tables(
+        airports=_parse((folder / "airports.csv").read_bytes()),
+        planes=_parse((folder / "planes.csv").read_bytes()),
+        weather=_parse((folder / "weather.csv").read_bytes()),
+    )
 
 
 def moment(column: str) -> pl.Expr:
@@ -58,7 +79,7 @@ def with_schedule(flights: pl.DataFrame, airports: pl.DataFrame) -> pl.DataFrame
 
     The day of the arrival is not given: it is the first moment after the departure at which the
     destination's clock shows `sched_arr_time`. So found, `scheduled_arrival_at + arr_delay` shows
-    `arr_time` for each of the 327,346 flights that arrived.
+    `arr_time` for all of the 327,346 flights that arrived but one, in the night to summer time.
     """
     zones = airports.select(dest="faa", zone="tzone")
     timed = flights.join(zones, on="dest", how="left").with_columns(

