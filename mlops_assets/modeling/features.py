@@ -1,8 +1,9 @@
 """The training frame: what a document's features make of a dataset.
 
-Here: selection and types of the features, target, split sides and the facts about them.
-Not here: what happens inside the model (imputation, encoding: `pipeline.py`), and where frames are
-kept (the lake).
+Here: selection and types of the features, the target, the sides of the split and the facts about
+them. Not here: reading (`dataset_rows.py`), single columns (`columns.py`, `target.py`), the split
+(`split.py`), what happens inside the model (imputation, encoding: `pipeline.py`), and where frames
+are kept (the lake).
 """
 
 from dataclasses import dataclass
@@ -11,18 +12,33 @@ from datetime import datetime
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from mlops_assets.errors import FeatureError
+from mlops_assets.modeling import columns
+from mlops_assets.modeling.balance import (
+    MINIMUM_ROWS,
+    check_classes,
+    class_counts,
+    require_both_sides,
+)
+from mlops_assets.modeling.dataset_rows import ROW_ID, read_rows
+from mlops_assets.modeling.digest import frame_digest
+from mlops_assets.modeling.leakage import score_columns
 from mlops_assets.modeling.manifest import FeatureField
-from mlops_assets.modeling.split import SplitRule
+from mlops_assets.modeling.split import (
+    ID_PREFIX,
+    TIME,
+    SplitRule,
+    canonical_text,
+    id_columns,
+    make_rule,
+    sides,
+)
+from mlops_assets.modeling.target import EncodedTarget, Label, encode_target, has_target
 from mlops_assets.spec import ModelSpec
 
 TARGET = "__target"
 VALIDATES = "__validates"
-ROW_ID = "__row_id"
-TIME = "__time"
 SLICE_PREFIX = "__slice_"
-ID_PREFIX = "__id_"
-
-Label = str | int | bool
 
 
 class FrameFacts(BaseModel):
@@ -55,7 +71,7 @@ class FrameFacts(BaseModel):
     n_without_target: int
     features: list[FeatureField]
     classes: list[Label] | None
-    positive: str | int | float | bool | None = None
+    positive: Label | None = None
     class_counts: dict[str, dict[str, int]]
     split: SplitRule
     single_column_scores: dict[str, float | None]
@@ -104,6 +120,18 @@ class BuiltFrame:
         return TrainingFrame.model_validate({**dict(self.facts), **place, **dataset})
 
 
+def feature_fields(spec: ModelSpec) -> list[FeatureField]:
+    """The raw features that a document's model takes, in order."""
+    declared = spec.features
+    parts = [f"{name}_{part}" for name, parts in declared.datetime.items() for part in parts]
+    return [
+        *(FeatureField(name=name, kind="number") for name in declared.numeric),
+        *(FeatureField(name=name, kind="category") for name in declared.categorical),
+        *(FeatureField(name=name, kind="boolean") for name in declared.boolean),
+        *(FeatureField(name=name, kind="number") for name in parts),
+    ]
+
+
 def build_frame(dataset: pl.LazyFrame, spec: ModelSpec) -> BuiltFrame:
     """The training frame that a document makes of a dataset.
 
@@ -111,4 +139,107 @@ def build_frame(dataset: pl.LazyFrame, spec: ModelSpec) -> BuiltFrame:
         FeatureError: a column is missing, all null or holds text that is no number; the target has
             one class; too few rows; the feature function failed. It names column, row and value.
     """
-    raise NotImplementedError
+    raw = read_rows(dataset, spec)
+    answered = raw.filter(has_target(raw[spec.target.column]))
+    if answered.height < MINIMUM_ROWS:
+        raise FeatureError(
+            f"{answered.height:,} of {raw.height:,} rows have a value in {spec.target.column}, at "
+            f"least {MINIMUM_ROWS} are needed"
+        )
+    target = encode_target(answered[spec.target.column], spec.target, answered[ROW_ID])
+    frame = _assemble(answered, spec, target)
+    rule = make_rule(spec, frame)
+    validates = sides(rule, frame)
+    require_both_sides(validates, rule)
+    frame = frame.with_columns(validates.alias(VALIDATES))
+    facts = _facts(spec, frame, target, rule)
+    return BuiltFrame(
+        frame,
+        facts.model_copy(update={"n_without_target": raw.height - answered.height}),
+    )
+
+
+def _assemble(raw: pl.DataFrame, spec: ModelSpec, target: EncodedTarget) -> pl.DataFrame:
+    """The frame without its sides: features, target, time, slices and ids."""
+    made = _make_features(raw, spec)
+    if twice := sorted({column.name for column in made if _times(column.name, made) > 1}):
+        raise FeatureError(f"two features are named {', '.join(twice)}; rename a column")
+    names = {column.name for column in made}
+    made.append(target.values.alias(TARGET))
+    made.append(raw[ROW_ID])
+    if spec.time_column is not None:
+        made.append(_times_of(raw, spec, spec.time_column))
+    for name in spec.evaluation.slices:
+        if name not in names:
+            made.append(columns.as_category(raw[name]).alias(SLICE_PREFIX + name))
+    for name in id_columns(spec):
+        ids = canonical_text(raw[name])
+        if spec.split_method == "grouped" and ids.has_nulls():
+            columns.refuse(raw[name], ids.is_null(), "a group for each row", raw[ROW_ID])
+        made.append(ids.alias(ID_PREFIX + name))
+    return pl.DataFrame(made)
+
+
+def _times(name: str, made: list[pl.Series]) -> int:
+    return sum(column.name == name for column in made)
+
+
+def _make_features(raw: pl.DataFrame, spec: ModelSpec) -> list[pl.Series]:
+    rows = raw[ROW_ID]
+    made = [columns.as_number(raw[name], rows) for name in spec.features.numeric]
+    made += [columns.as_category(raw[name]) for name in spec.features.categorical]
+    made += [columns.as_boolean(raw[name], rows) for name in spec.features.boolean]
+    for name, parts in spec.features.datetime.items():
+        times = columns.as_datetime(raw[name], rows, _text_format(spec, name))
+        made += [columns.datetime_part(times, part) for part in parts]
+    if empty := [column.name for column in made if column.null_count() == column.len()]:
+        raise FeatureError(
+            f"no row with a target has a value in {', '.join(empty)}; take it out of features"
+        )
+    return made
+
+
+def _times_of(raw: pl.DataFrame, spec: ModelSpec, name: str) -> pl.Series:
+    times = columns.as_datetime(raw[name], raw[ROW_ID], _text_format(spec, name))
+    if times.has_nulls():
+        columns.refuse(raw[name], times.is_null(), "a time for each row", raw[ROW_ID])
+    return columns.as_utc(times).alias(TIME)
+
+
+def _text_format(spec: ModelSpec, name: str) -> str | None:
+    contract = spec.contract.columns.get(name)
+    return contract.datetime_format if contract else None
+
+
+def _facts(
+    spec: ModelSpec, frame: pl.DataFrame, target: EncodedTarget, rule: SplitRule
+) -> FrameFacts:
+    fields = feature_fields(spec)
+    validates = frame[VALIDATES]
+    is_class = target.classes is not None
+    counts = class_counts(frame[TARGET], validates) if is_class else {}
+    warnings = check_classes(counts, rule) if is_class else []
+    training = frame.filter(~validates)
+    for field in fields:
+        n_values = training[field.name].drop_nulls().n_unique()
+        if n_values == 0:
+            warnings.append(f"feature {field.name} has no value in the training rows")
+        elif n_values == 1 and not training[field.name].has_nulls():
+            warnings.append(f"feature {field.name} has the same value in all training rows")
+    times = frame[TIME] if TIME in frame.columns else None
+    return FrameFacts(
+        model=spec.name,
+        digest=frame_digest(frame),
+        n_training=training.height,
+        n_validation=frame.height - training.height,
+        n_without_target=0,
+        features=fields,
+        classes=target.classes,
+        positive=target.positive,
+        class_counts=counts,
+        split=rule,
+        single_column_scores=score_columns(frame, fields, frame[TARGET], classes=is_class),
+        newest_at=None if times is None else times[int(times.arg_max() or 0)],
+        oldest_at=None if times is None else times[int(times.arg_min() or 0)],
+        warnings=warnings,
+    )

@@ -88,7 +88,7 @@ class ModelManifest(_Part):
     task: Literal["binary", "multiclass", "regression"]
     features: list[FeatureField]
     classes: list[str | int | bool] | None
-    positive: str | int | float | bool | None = None
+    positive: str | int | bool | None = None
     model_digest: str
     files: dict[str, str]
     trusted_types: list[str]

@@ -1,6 +1,6 @@
 """One model document as a whole: `ModelSpec`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -93,7 +93,7 @@ class ModelSpec(Document):
         return problems
 
     @property
-    def split_method(self) -> str:
+    def split_method(self) -> Literal["time", "stratified", "grouped"]:
         """The split in force: the declared one or its default."""
         if self.split.method is not None:
             return self.split.method
