@@ -1,0 +1,94 @@
+"""Where models are served: the narrow seam between what should be live and what makes it so.
+
+Here: `ServingBackend`, which the local gateway's client (`embedded.py`) and a cluster's client
+implement alike, held to one contract suite; and `ServiceStatus`, their common answer.
+Not here: who decides about traffic, and how a manifest is built (`kserve/manifest.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+Phase = Literal["pending", "ready", "failed"]
+"""pending: a revision is starting. ready: the declared revisions answer. failed: one of them did
+not load or did not answer its probe; what was ready before still serves."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Condition(_Record):
+    """One condition of a service, with KServe's names."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str = ""
+    message: str = ""
+    lastTransitionTime: datetime | None = None  # noqa: N815  KServe's field
+
+
+class ServiceStatus(_Record):
+    """What a service is, as its backend reports it.
+
+    Attributes:
+        service: Name of the InferenceService.
+        phase: Where it stands.
+        reason: Why, in words that name the revision.
+        conditions: As KServe writes them.
+        ready_revision: The newest revision that passed its probe; None when there is none.
+        declared_revision: The revision that the manifest asks for.
+        traffic: Percent by revision as routed now; empty when nothing is ready.
+        url: Where the service answers.
+        manifest_digest: The manifest that this status speaks of; a newer one was not seen yet.
+    """
+
+    service: str
+    phase: Phase
+    reason: str
+    conditions: tuple[Condition, ...]
+    ready_revision: str | None
+    declared_revision: str
+    traffic: Mapping[str, int]
+    url: str
+    manifest_digest: str
+
+
+class ServingBackend(Protocol):
+    """Runs revisions and shares requests among them. Every method is safe to call twice.
+
+    Each method raises `ServingError` when the backend cannot be reached.
+    """
+
+    def apply(self, manifest: Mapping[str, Any]) -> None:
+        """Declare a service. Returns once the declaration is stored, before anything is ready."""
+
+    def wait_ready(self, service: str, version: int, timeout_seconds: float) -> ServiceStatus:
+        """The status once the revision of this version is ready and has the traffic.
+
+        Raises:
+            ServingError: the revision failed (at once, with its reason), is not the declared one,
+                or was not ready in time. What served before still does.
+        """
+
+    def status(self, service: str) -> ServiceStatus | None:
+        """The status of a service; None when it was never declared."""
+
+    def traffic(self, service: str) -> Mapping[str, int]:
+        """Percent by revision as the router has it, not as we last asked. Sums to 100, or is empty.
+
+        Raises:
+            ServingError: there is no such service.
+        """
+
+    def predict(self, service: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The service's answer (V1 protocol) to rows of raw features by name.
+
+        Raises:
+            ServingError: no such service, nothing ready, or the rows were refused and why.
+        """
+
+    def delete(self, service: str) -> None:
+        """Remove a service; its revisions drain and stop. A service that is not there is fine."""

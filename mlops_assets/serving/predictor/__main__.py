@@ -1,0 +1,43 @@
+"""`python -m mlops_assets.serving.predictor`: the predictor's command line."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from mlops_assets.serving.predictor.server import run_predictor
+from mlops_assets.serving.predictor.settings import PredictorSettings
+
+
+def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
+    """The settings that a command line asks for; a mistake ends the process with code 2."""
+    parser = argparse.ArgumentParser(
+        prog="mlops-assets predictor",
+        description="Serve one packaged model over KServe's V1 and V2 protocols.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    defaults = {field.name: field.default for field in fields(PredictorSettings)}
+    add("--model-name", required=True, help="name under which clients ask for the model")
+    add("--model-dir", required=True, type=Path, help="directory of the packaged model")
+    add("--model-version", help="version that every answer names")
+    add("--model-digest", help="digest that the package must have")
+    add("--require-signed", action="store_true", help="refuse a directory without a manifest")
+    add("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
+    add("--port", type=int, default=8080, help="port to listen at (default: %(default)s)")
+    add("--socket-path", type=Path, help="Unix socket to listen at instead")
+    add("--workers", type=int, default=1, help="processes that share the port")
+    add("--parent-pid", type=int, help="die with this process")
+    for name in ("max_body_bytes", "max_rows", "max_waiting", "max_wait_seconds", "drain_seconds"):
+        default = defaults[name]
+        option = f"--{name.replace('_', '-')}"
+        add(option, type=type(default), default=default, help="(default: %(default)s)")
+    found = parser.parse_args(arguments)
+    if found.workers < 1 or (found.workers > 1 and found.socket_path):
+        parser.error("--workers: expected at least 1, and 1 with --socket-path")
+    return PredictorSettings(**vars(found))
+
+
+if __name__ == "__main__":
+    sys.exit(run_predictor(read_arguments()))

@@ -1,0 +1,252 @@
+"""The predictor as an ASGI application: KServe's V1 and V2 protocols for one model."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+
+import msgspec
+
+from mlops_assets.serving.predictor.execution import Execution
+from mlops_assets.serving.predictor.metrics import Metrics
+from mlops_assets.serving.predictor.model import ServedModel
+from mlops_assets.serving.predictor.settings import PredictorSettings
+from mlops_assets.serving.protocol import v1, v2
+from mlops_assets.serving.protocol.http import (
+    Receive,
+    Reply,
+    RequestHeaders,
+    Scope,
+    Send,
+    json_reply,
+    read_body,
+    read_headers,
+    refusal_reply,
+    send_reply,
+)
+from mlops_assets.serving.protocol.refusal import RequestError
+
+_LOG = logging.getLogger(__name__)
+_V1, _V2 = 0, 1
+_TENSOR_KINDS = {"number": "FP64", "category": "BYTES", "boolean": "BOOL"}
+
+
+class PredictorApp:
+    """Answers for one model. Created in the process that serves, once the model is loaded."""
+
+    def __init__(
+        self,
+        settings: PredictorSettings,
+        model: ServedModel,
+        execution: Execution,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._manifest = model.manifest
+        self._engine = model.engine
+        self._execution = execution
+        self._metrics = metrics
+        self._v1 = v1.V1Decoder(model.manifest.features)
+        self._outputs = (
+            (v2.LABELS,) if model.manifest.classes is None else (v2.LABELS, v2.PROBABILITIES)
+        )
+        self._identity = {
+            "model_name": settings.model_name,
+            "model_version": settings.model_version,
+        }
+        self._classes = (
+            {} if model.manifest.classes is None else {"classes": model.manifest.classes}
+        )
+        self._version_header = [
+            (b"x-model-version", (settings.model_version or "unknown").encode())
+        ]
+        self._predict_paths = self._name_predict_paths()
+        self._pages = self._name_pages()
+        self.n_in_flight = 0
+        self.draining = False
+        self.farewell: asyncio.Task[None] | None = None  # kept, or it could be collected
+
+    def _name_predict_paths(self) -> dict[str, int]:
+        name, version = self._settings.model_name, self._settings.model_version
+        paths = {f"/v1/models/{name}:predict": _V1, f"/v2/models/{name}/infer": _V2}
+        if version is not None:
+            paths[f"/v2/models/{name}/versions/{version}/infer"] = _V2
+        return paths
+
+    def _name_pages(self) -> dict[str, Callable[[], Reply]]:
+        name, version = self._settings.model_name, self._settings.model_version
+        pages: dict[str, Callable[[], Reply]] = {
+            "/": lambda: json_reply({"status": "alive"}),
+            "/v1/models": lambda: json_reply({"models": [name]}),
+            f"/v1/models/{name}": self._ready_v1,
+            "/v2": self._server_metadata,
+            "/v2/health/live": lambda: json_reply({"live": True}),
+            "/v2/health/ready": lambda: json_reply({"ready": not self.draining}, self._status()),
+            "/v2/models": lambda: json_reply({"models": [name]}),
+            f"/v2/models/{name}": self._model_metadata,
+            f"/v2/models/{name}/ready": self._ready_v1,
+            "/metrics": self._render_metrics,
+            "/openapi.json": self._openapi,
+        }
+        if version is not None:
+            pages[f"/v2/models/{name}/versions/{version}"] = self._model_metadata
+            pages[f"/v2/models/{name}/versions/{version}/ready"] = self._ready_v1
+        return pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        protocol = self._predict_paths.get(scope["path"])
+        if protocol is not None and scope["method"] == "POST":
+            await self._predict(protocol, scope, receive, send)
+            return
+        try:
+            reply = self._page(scope)
+        except RequestError as error:
+            reply = refusal_reply(error)
+        if scope["method"] == "HEAD":
+            reply.body = b""
+        await send_reply(send, reply, self._version_header)
+
+    def _page(self, scope: Scope) -> Reply:
+        path, method = scope["path"], scope["method"]
+        page = self._pages.get(path.rstrip("/") or "/")
+        if page is not None:
+            if method in ("GET", "HEAD"):
+                return page()
+            return _method_not_allowed(method, "GET")
+        if path in self._predict_paths:
+            return _method_not_allowed(method, "POST")
+        parts = path.split("/")
+        if path.startswith(("/v1/models/", "/v2/models/")):
+            asked = parts[3].split(":")[0]
+            if asked != self._settings.model_name:
+                raise RequestError(
+                    404,
+                    f"Model with name {asked} does not exist; here is {self._settings.model_name}",
+                )
+        raise RequestError(404, f"no such path: {path}; see /openapi.json")
+
+    async def _predict(self, protocol: int, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        self.n_in_flight += 1
+        n_rows, prediction_id = 0, ""
+        try:
+            headers = read_headers(scope["headers"])
+            try:
+                headers.require_json(binary=protocol == _V2)
+                prediction_id = headers.caller_id() or ""
+                body = await read_body(
+                    receive, headers.content_length, self._settings.max_body_bytes
+                )
+                if protocol == _V1:
+                    reply, prediction_id, n_rows = await self._answer_v1(body, prediction_id)
+                else:
+                    reply, prediction_id, n_rows = await self._answer_v2(
+                        body, headers, prediction_id
+                    )
+            except RequestError as error:
+                reply = refusal_reply(error)
+            except Exception:  # the server must outlive a model's defect
+                _LOG.exception("prediction %s failed", prediction_id)
+                reply = json_reply({"error": "the model failed on this request; see its log"}, 500)
+            seconds = time.perf_counter() - started
+            self._metrics.count(protocol, reply.status, seconds, n_rows)
+            more = list(self._version_header)
+            if prediction_id:
+                more.append((b"x-request-id", prediction_id.encode()))
+            if self.draining or reply.status == 413:
+                more.append((b"connection", b"close"))
+            await send_reply(send, reply, more)
+        finally:
+            self.n_in_flight -= 1
+
+    async def _answer_v1(self, body: bytes, prediction_id: str) -> tuple[Reply, str, int]:
+        batch = self._v1.decode(body, max_rows=self._settings.max_rows)
+        answer = await self._execution.score(batch)
+        prediction_id = prediction_id or uuid.uuid4().hex
+        identity = {**self._classes, **self._identity, "id": prediction_id}
+        return Reply(200, v1.encode_answer(answer, identity)), prediction_id, batch.n_rows
+
+    async def _answer_v2(
+        self, body: bytes, headers: RequestHeaders, prediction_id: str
+    ) -> tuple[Reply, str, int]:
+        request = v2.decode_request(
+            body,
+            self._manifest.features,
+            json_length=headers.json_size(),
+            max_rows=self._settings.max_rows,
+            outputs=self._outputs,
+        )
+        answer = await self._execution.score(request.batch)
+        prediction_id = prediction_id or request.id or uuid.uuid4().hex
+        content, json_length = v2.encode_answer(
+            answer,
+            request,
+            classes=self._manifest.classes,
+            identity={**self._identity, "id": request.id or prediction_id},
+        )
+        if json_length is None:
+            return Reply(200, content), prediction_id, request.batch.n_rows
+        size = (b"inference-header-content-length", str(json_length).encode())
+        reply = Reply(200, content, b"application/octet-stream", [size])
+        return reply, prediction_id, request.batch.n_rows
+
+    def _status(self) -> int:
+        return 503 if self.draining else 200
+
+    def _ready_v1(self) -> Reply:
+        content = {"name": self._settings.model_name, "ready": not self.draining}
+        return json_reply(content, self._status())
+
+    def _server_metadata(self) -> Reply:
+        return json_reply(
+            {
+                "name": "mlops-predictor",
+                "version": "1",
+                "extensions": ["binary_tensor_data"],
+            }
+        )
+
+    def _model_metadata(self) -> Reply:
+        classes = self._manifest.classes
+        outputs = [{"name": v2.LABELS, "datatype": v2.datatype_of(classes), "shape": [-1]}]
+        if classes is not None:
+            outputs.append(
+                {"name": v2.PROBABILITIES, "datatype": "FP64", "shape": [-1, len(classes)]}
+            )
+        version = self._settings.model_version
+        return json_reply(
+            {
+                "name": self._settings.model_name,
+                "versions": [] if version is None else [version],
+                "platform": self._engine,
+                "inputs": [
+                    {"name": field.name, "datatype": _TENSOR_KINDS[field.kind], "shape": [-1, 1]}
+                    for field in self._manifest.features
+                ],
+                "outputs": outputs,
+                "properties": {"classes": msgspec.json.encode(classes).decode()},
+            }
+        )
+
+    def _render_metrics(self) -> Reply:
+        text = self._metrics.render(
+            self._settings.model_name, self._settings.model_version or "unknown"
+        )
+        return Reply(200, text.encode(), b"text/plain; version=0.0.4; charset=utf-8")
+
+    def _openapi(self) -> Reply:
+        from mlops_assets.serving.predictor.openapi import build_openapi
+
+        return json_reply(
+            build_openapi(self._settings.model_name, self._manifest, self._settings.max_rows)
+        )
+
+
+def _method_not_allowed(method: str, allowed: str) -> Reply:
+    reply = json_reply({"error": f"method: expected {allowed}, found {method}"}, 405)
+    reply.headers = [(b"allow", allowed.encode())]
+    return reply

@@ -1,0 +1,113 @@
+"""Who computes when: quick batches at once, slow ones in threads, and not too many of them.
+
+A quick batch (a single row through onnxruntime takes 20 µs) runs on the event loop, since handing
+it to a thread costs more than computing it. A slow one would stall health checks and other callers
+there; it waits for one of few threads. Very slow ones never hold all threads.
+"""
+
+import asyncio
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from mlops_assets.serving.predictor.model import Scorer, ServedModel
+from mlops_assets.serving.protocol.batch import Answer, Batch
+from mlops_assets.serving.protocol.refusal import RequestError
+
+QUICK_SECONDS = 0.001
+LARGE_SECONDS = 0.05
+_SMOOTHING = 0.2
+
+
+class CostEstimate:
+    """How long a batch takes, learned from those before, by power of two of its rows.
+
+    >>> cost = CostEstimate()
+    >>> cost.learn(1, 0.001)
+    >>> cost.seconds(1), cost.seconds(8)
+    (0.001, 0.008)
+    """
+
+    def __init__(self) -> None:
+        self._by_size: dict[int, float] = {}
+
+    def learn(self, n_rows: int, seconds: float) -> None:
+        """Take one measurement into account."""
+        size = n_rows.bit_length()
+        known = self._by_size.get(size)
+        self._by_size[size] = seconds if known is None else known + _SMOOTHING * (seconds - known)
+
+    def seconds(self, n_rows: int) -> float:
+        """Estimate for a batch; without a batch of its size, in proportion to the next smaller."""
+        size = n_rows.bit_length()
+        if size in self._by_size:
+            return self._by_size[size]
+        smaller = max((known for known in self._by_size if known < size), default=None)
+        if smaller is None:
+            return min(self._by_size.values(), default=LARGE_SECONDS)
+        return self._by_size[smaller] * 2.0 ** (size - smaller)
+
+
+class Execution:
+    """Runs batches of one model with bounded concurrency."""
+
+    def __init__(self, scorer: Scorer, *, max_waiting: int, max_wait_seconds: float) -> None:
+        n_threads = os.cpu_count() or 1
+        self._scorer = scorer
+        self._cost = CostEstimate()
+        self._threads = ThreadPoolExecutor(n_threads + 1, thread_name_prefix="predict")
+        self._small = asyncio.Semaphore(n_threads)
+        self._large = asyncio.Semaphore(max(1, n_threads - 1))
+        self._max_waiting = max_waiting
+        self._max_wait_seconds = max_wait_seconds
+        self.n_waiting = 0
+
+    def warm_up(self, model: ServedModel) -> None:
+        """Answer the example, and learn what a row and the whole example cost.
+
+        Raises:
+            ServingError: the example is not what the model takes.
+        """
+        example = model.build_example()
+        single = Batch(1, tuple(column[:1] for column in example.columns))
+        for batch in (example, single, single, single, example):
+            self._timed(batch)
+
+    async def score(self, batch: Batch) -> Answer:
+        """The model's answer.
+
+        Raises:
+            RequestError: 503, too many slow batches wait already or one waited too long.
+        """
+        seconds = self._cost.seconds(batch.n_rows)
+        if seconds <= QUICK_SECONDS:
+            return self._timed(batch)
+        lane = self._large if seconds > LARGE_SECONDS else self._small
+        if lane.locked() and self.n_waiting >= self._max_waiting:
+            raise self._busy()
+        self.n_waiting += 1
+        try:
+            await asyncio.wait_for(lane.acquire(), self._max_wait_seconds)
+        except TimeoutError as error:
+            raise self._busy() from error
+        finally:
+            self.n_waiting -= 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._timed, batch)
+        finally:
+            lane.release()
+
+    def _timed(self, batch: Batch) -> Answer:
+        started = time.perf_counter()
+        answer = self._scorer.score(batch)
+        self._cost.learn(batch.n_rows, time.perf_counter() - started)
+        return answer
+
+    def _busy(self) -> RequestError:
+        return RequestError(
+            503,
+            f"{self.n_waiting} requests with slow batches wait already; try again, or send smaller "
+            "batches",
+            retry_after_seconds=1,
+        )

@@ -1,0 +1,83 @@
+"""A packaged model, verified and ready to answer batches.
+
+Here: the choice between ONNX and scikit-learn, and the probe that a model passes before it serves.
+Not here: how packages are written (`modeling/package.py`) and what requests look like.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from mlops_assets.errors import ServingError, UnsafeModelError
+from mlops_assets.modeling.manifest import MANIFEST_FILE, ModelManifest, read_manifest
+from mlops_assets.serving.protocol.batch import Answer, Batch, build_column
+
+ONNX_FILE = "model.onnx"
+
+
+class Scorer(Protocol):
+    """Answers batches. Called from several threads at once."""
+
+    def score(self, batch: Batch) -> Answer:
+        """Labels, and probabilities in the order of the classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model in memory.
+
+    Attributes:
+        manifest: What it takes and answers.
+        scorer: What computes.
+        engine: Which library does.
+    """
+
+    manifest: ModelManifest
+    scorer: Scorer
+    engine: Literal["onnxruntime", "scikit-learn"]
+
+    def build_example(self) -> Batch:
+        """The manifest's example rows as a batch.
+
+        Raises:
+            ServingError: an example row is not what the model takes.
+        """
+        rows = self.manifest.example
+        if not rows:
+            raise ServingError(f"model {self.manifest.model}: its manifest holds no example rows")
+        columns = tuple(
+            build_column(field, [row.get(field.name) for row in rows], "example[{row}]")
+            for field in self.manifest.features
+        )
+        return Batch(len(rows), columns)
+
+
+def load_model(
+    directory: Path, *, model_digest: str | None = None, require_signed: bool = False
+) -> ServedModel:
+    """The model of a directory, loaded after every byte of it was verified.
+
+    Args:
+        directory: A packaged model.
+        model_digest: Digest that its manifest must have; None takes any.
+        require_signed: Refuse a directory without our manifest instead of reading MLflow's.
+
+    Raises:
+        UnsafeModelError: a file or the digest is not what it should be, or there is no manifest.
+    """
+    if not directory.is_dir():
+        raise UnsafeModelError(f"{directory}: no such directory")
+    if not (directory / MANIFEST_FILE).is_file() and not require_signed:
+        raise UnsafeModelError(f"{directory} has no {MANIFEST_FILE}; package it again")
+    manifest = read_manifest(directory)
+    if model_digest is not None and manifest.model_digest != model_digest:
+        raise UnsafeModelError(
+            f"{directory}: holds model {manifest.model_digest}, expected {model_digest}"
+        )
+    if manifest.onnx.usable and ONNX_FILE in manifest.files:
+        from mlops_assets.serving.predictor.onnx_scorer import OnnxScorer
+
+        return ServedModel(manifest, OnnxScorer(directory / ONNX_FILE, manifest), "onnxruntime")
+    from mlops_assets.serving.predictor.sklearn_scorer import SklearnScorer
+
+    return ServedModel(manifest, SklearnScorer(directory, manifest), "scikit-learn")

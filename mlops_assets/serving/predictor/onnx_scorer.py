@@ -1,0 +1,71 @@
+"""Answers through onnxruntime: ten to a hundred times faster than scikit-learn on single rows."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.errors import UnsafeModelError
+from mlops_assets.modeling.manifest import ModelManifest
+from mlops_assets.serving.protocol.batch import Answer, Batch, require_answers
+
+
+class OnnxScorer:
+    """An ONNX graph with the inputs that the manifest lists.
+
+    Each run uses one thread: predictions of several callers run side by side instead.
+    """
+
+    def __init__(self, path: Path, manifest: ModelManifest) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has no common error class
+            raise UnsafeModelError(f"{path}: onnxruntime cannot load it: {error}") from error
+        in_graph = {given.name for given in self._session.get_inputs()}
+        if in_graph != {given.name for given in manifest.inputs}:
+            raise UnsafeModelError(
+                f"{path}: takes the inputs {', '.join(sorted(in_graph))}, its manifest says "
+                f"{', '.join(sorted(given.name for given in manifest.inputs))}"
+            )
+        at = {field.name: position for position, field in enumerate(manifest.features)}
+        self._inputs = [
+            (given.name, given.element == "string", [at[name] for name in given.features])
+            for given in manifest.inputs
+        ]
+        self._outputs = [self._session.get_outputs()[0].name]
+        self._classes = manifest.classes
+
+    def score(self, batch: Batch) -> Answer:
+        """Labels, and probabilities in the order of the classes."""
+        feed = {
+            name: _texts(batch, positions) if is_text else _numbers(batch, positions)
+            for name, is_text, positions in self._inputs
+        }
+        found = cast("NDArray[Any]", self._session.run(self._outputs, feed)[0])
+        require_answers(found)
+        if self._classes is None:
+            return Answer(found.ravel().tolist(), None)
+        best = found.argmax(axis=1)  # the first of equals, as scikit-learn does
+        return Answer([self._classes[position] for position in best.tolist()], found)
+
+
+def _numbers(batch: Batch, positions: list[int]) -> NDArray[np.float32]:
+    matrix = np.empty((batch.n_rows, len(positions)), dtype=np.float32)
+    for place, position in enumerate(positions):
+        matrix[:, place] = batch.columns[position]
+    return matrix
+
+
+def _texts(batch: Batch, positions: list[int]) -> NDArray[np.object_]:
+    matrix = np.empty((batch.n_rows, len(positions)), dtype=object)
+    for place, position in enumerate(positions):
+        matrix[:, place] = batch.columns[position]
+    matrix[matrix == None] = ""  # noqa: E711  elementwise; ONNX has no missing text
+    return matrix

@@ -1,0 +1,44 @@
+"""Settings of one predictor process, read once at start."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictorSettings:
+    """What a predictor serves, where it listens and what it takes.
+
+    Attributes:
+        model_name: Name under which clients ask for the model.
+        model_dir: Directory of the packaged model.
+        model_version: Version that every answer names; None when it is unknown.
+        model_digest: Digest that the package's manifest must have; None takes any.
+        require_signed: Refuse a model directory without our manifest.
+        host: Address to listen at.
+        port: Port to listen at.
+        socket_path: Unix socket to listen at instead of host and port.
+        workers: Processes that share the port; each loads the model.
+        parent_pid: Die with this process; None lives on its own.
+        max_body_bytes: Longest request body. JSON of this length decodes in about 40 ms, for which
+            other callers of the same worker wait.
+        max_rows: Most rows in one request.
+        max_waiting: Requests with slow batches that may wait for a thread; more get 503.
+        max_wait_seconds: Longest wait for a thread; then 503.
+        drain_seconds: Longest wait for requests in flight after SIGTERM.
+    """
+
+    model_name: str
+    model_dir: Path
+    model_version: str | None = None
+    model_digest: str | None = None
+    require_signed: bool = False
+    host: str = "127.0.0.1"
+    port: int = 8080
+    socket_path: Path | None = None
+    workers: int = 1
+    parent_pid: int | None = None
+    max_body_bytes: int = 8_000_000
+    max_rows: int = 20_000
+    max_waiting: int = 32
+    max_wait_seconds: float = 10.0
+    drain_seconds: float = 20.0

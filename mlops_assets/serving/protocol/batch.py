@@ -1,0 +1,133 @@
+"""Rows as the model takes them: one column for each feature, whichever protocol brought them.
+
+Here: the values that a feature may have, and how decoded JSON or tensor values become columns.
+Not here: how requests are laid out (`v1.py`, `v2.py`) and how columns are fed to a model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.modeling.manifest import FeatureField
+from mlops_assets.serving.protocol.refusal import RequestError, shown
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Models compute in 32 bits; scikit-learn refuses what does not fit, and so do we."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Columns of equal length, in the order of the model's features.
+
+    Numbers and booleans are float64 with NaN where missing; categories are objects, `str` or None.
+    """
+
+    n_rows: int
+    columns: tuple[NDArray[Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model says about a batch.
+
+    Attributes:
+        labels: One value for each row: the class, or the number of a regression.
+        probabilities: Rows by classes; None for a regression.
+    """
+
+    labels: list[Any]
+    probabilities: NDArray[Any] | None
+
+
+def build_column(field: FeatureField, values: Sequence[Any], where: str) -> NDArray[Any]:
+    """Values of one feature as its column.
+
+    Args:
+        field: The feature.
+        values: JSON values, null as None.
+        where: Names the column in a refusal; `{row}` in it stands for the row.
+
+    Raises:
+        RequestError: 400, a value is none of the feature's kind.
+    """
+    if field.kind == "category":
+        return _categories(field, values, where)
+    try:
+        column = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        row = next(i for i, value in enumerate(values) if not _is_number(value))
+        raise _wrong(field, values[row], where.format(row=row)) from error
+    return check_numbers(field, column, where)
+
+
+def check_numbers(field: FeatureField, column: NDArray[Any], where: str) -> NDArray[Any]:
+    """The column, if every value is missing or fits; booleans must be 0 or 1.
+
+    Raises:
+        RequestError: 400, a value is infinite, beyond 32 bits, or no boolean.
+    """
+    wrong = np.abs(column) > LARGEST  # a missing value compares false
+    if field.kind == "boolean":
+        wrong |= (column != 0) & (column != 1) & ~np.isnan(column)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise _wrong(field, float(column[row]), where.format(row=row))
+    return column
+
+
+def require_answers(numbers: NDArray[Any]) -> None:
+    """Refuse a batch with a row to which the model has no number to say.
+
+    Raises:
+        RequestError: 400, names the first such row. The model does not take missing values.
+    """
+    if not np.isfinite(numbers).all():
+        row = int(np.argmin(np.isfinite(numbers).reshape(len(numbers), -1).all(axis=1)))
+        raise RequestError(400, f"row {row}: expected no missing value, which this model refuses")
+
+
+def _categories(field: FeatureField, values: Sequence[Any], where: str) -> NDArray[Any]:
+    column = np.empty(len(values), dtype=object)
+    for row, value in enumerate(values):
+        if value is None or type(value) is str:
+            column[row] = value
+        elif isinstance(value, bool | int) or (isinstance(value, float) and value.is_integer()):
+            column[row] = category_text(value)
+        else:
+            raise _wrong(field, value, where.format(row=row))
+    return column
+
+
+def category_text(value: str | float | bool) -> str:
+    """A category as the text by which the model knows it.
+
+    >>> category_text(3.0), category_text(True), category_text("a")
+    ('3', 'true', 'a')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else str(int(value))
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value if value is not None else 0.0)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return not isinstance(value, str | list | dict)
+
+
+def expected(field: FeatureField) -> str:
+    """What a feature takes, in words."""
+    return {
+        "number": f"a number of at most {LARGEST:.1e} or null",
+        "category": "text, a whole number, a boolean or null",
+        "boolean": "true, false or null",
+    }[field.kind]
+
+
+def _wrong(field: FeatureField, value: object, where: str) -> RequestError:
+    return RequestError(400, f"{where}: expected {expected(field)}, found {shown(value)}")

@@ -1,0 +1,171 @@
+"""KServe's V1 protocol: `{"instances": [...]}` in, `{"predictions": [...]}` out.
+
+An instance is a list of values in the order of the features or an object by their names; a single
+instance may stand without the list around it. `inputs` is taken for `instances`, as KServe does.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlops_assets.modeling.manifest import FeatureField
+from mlops_assets.serving.protocol.batch import (
+    LARGEST,
+    Answer,
+    Batch,
+    build_column,
+    expected,
+)
+from mlops_assets.serving.protocol.refusal import RequestError, shown
+
+_JSON_TYPES: dict[str, Any] = {
+    "number": float | None,
+    "category": str | int | float | bool | None,
+    "boolean": bool | int | None,
+}
+_PLACE = re.compile(r"^(instances|inputs)(?:\[(\d+)\])?(?:\[(\d+)\]|\.(.*))?$", re.DOTALL)
+
+
+class V1Decoder:
+    """Reads V1 requests for one model. Built once: the decoders know the features' types.
+
+    A wrong request is told by the typed decoder at no cost to right ones, and read again, untyped,
+    only to say what was found.
+    """
+
+    def __init__(self, features: list[FeatureField]) -> None:
+        self._features = features
+        self._all_numbers = all(field.kind == "number" for field in features)
+        row = _row_type(features)
+        self._rows = msgspec.json.Decoder(_request_type(list[row]))  # type: ignore[valid-type]
+        self._single = msgspec.json.Decoder(_request_type(row))
+
+    def decode(self, body: bytes, *, max_rows: int) -> Batch:
+        """The batch of a request's body.
+
+        Raises:
+            RequestError: 400 with the place, the expected and the found; 413 too many rows.
+        """
+        try:
+            request = self._rows.decode(body)
+            rows = request.instances if request.inputs is msgspec.UNSET else request.inputs
+        except msgspec.ValidationError as error:
+            rows = self._decode_single(body, error)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise refuse_json(body, error) from error
+        if rows is msgspec.UNSET:
+            raise RequestError(400, "instances: expected a list of rows, found no such field")
+        if not rows:
+            raise RequestError(400, "instances: expected at least one row, found an empty list")
+        if len(rows) > max_rows:
+            raise RequestError(
+                413, f"instances: expected at most {max_rows:,} rows, found {len(rows):,}"
+            )
+        return self._batch(rows)
+
+    def _batch(self, rows: list[Any]) -> Batch:
+        if any(type(row) is not tuple for row in rows):
+            rows = [row if type(row) is tuple else msgspec.structs.astuple(row) for row in rows]
+        if self._all_numbers:
+            matrix = np.array(rows, dtype=np.float64)
+            if not (np.abs(matrix) > LARGEST).any():  # a missing value compares false
+                return Batch(len(rows), tuple(matrix.T))
+        columns = zip(*rows, strict=True)
+        return Batch(
+            len(rows),
+            tuple(
+                build_column(field, values, f"instances[{{row}}] {field.name!r}")
+                for field, values in zip(self._features, columns, strict=True)
+            ),
+        )
+
+    def _decode_single(self, body: bytes, error: msgspec.ValidationError) -> list[Any]:
+        try:
+            request = self._single.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            raise self._refusal(body, str(error)) from error
+        single = request.instances if request.inputs is msgspec.UNSET else request.inputs
+        return [single]
+
+    def _refusal(self, body: bytes, problem: str) -> RequestError:
+        """What the typed decoder found wrong, with the place, the expected and the found."""
+        what, _, place = problem.partition(" - at `$.")
+        try:
+            found: Any = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            return RequestError(400, f"the body is not JSON that is read here: {problem}")
+        if not isinstance(found, dict):
+            return RequestError(
+                400, f'expected an object {{"instances": [...]}}, found {shown(found)}'
+            )
+        at = _PLACE.match(place.removesuffix("`"))
+        if at is None:
+            return RequestError(400, f"{place or 'the body'}: {what}")
+        key, row, index, name = at.groups()
+        found = found[key] if row is None else found[key][int(row)]
+        where = key if row is None else f"{key}[{row}]"
+        if "`" in what and ("unknown field" in what or "missing required" in what):
+            return self._field_refusal(where, what)
+        for position, field in enumerate(self._features):
+            if index == str(position) or name == field.name:
+                value = found[position] if index else found[name]
+                return RequestError(
+                    400, f"{where} {field.name!r}: expected {expected(field)}, found {shown(value)}"
+                )
+        return RequestError(
+            400,
+            f"{where}: expected rows as lists of {len(self._features)} values or objects by "
+            f"feature name, found {shown(found)}",
+        )
+
+    def _field_refusal(self, where: str, what: str) -> RequestError:
+        name = what.split("field `")[1].removesuffix("`")
+        problem = "is no feature" if "unknown" in what else "is missing"
+        known = ", ".join(field.name for field in self._features[:20])
+        return RequestError(400, f"{where}: {name!r} {problem}; expected {known}")
+
+
+def _row_type(features: list[FeatureField]) -> Any:
+    types = [_JSON_TYPES[field.kind] for field in features]
+    named = msgspec.defstruct(
+        "Row",
+        [
+            (f"f{index}", kind, msgspec.field(name=field.name))
+            for index, (field, kind) in enumerate(zip(features, types, strict=True))
+        ],
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    return tuple[tuple(types)] | named  # type: ignore[misc]
+
+
+def _request_type(content: Any) -> Any:
+    optional = content | msgspec.UnsetType
+    return msgspec.defstruct(
+        "Request",
+        [("instances", optional, msgspec.UNSET), ("inputs", optional, msgspec.UNSET)],
+    )
+
+
+def refuse_json(body: bytes, error: Exception) -> RequestError:
+    """A body that is not JSON at all."""
+    if any(token in body for token in (b"NaN", b"Infinity")):
+        return RequestError(
+            400,
+            "the body is not JSON: NaN and Infinity are not numbers in JSON; "
+            "send null for a missing value",
+        )
+    if not body:
+        return RequestError(400, "expected a JSON object, found an empty body")
+    return RequestError(400, f"the body is not JSON: {error}")
+
+
+def encode_answer(answer: Answer, identity: dict[str, Any]) -> bytes:
+    """The body of an answer; `identity` is what every answer carries: model, version, classes."""
+    content: dict[str, Any] = {"predictions": answer.labels}
+    if answer.probabilities is not None:
+        content["probabilities"] = answer.probabilities.tolist()
+    content.update(identity)
+    return msgspec.json.encode(content)

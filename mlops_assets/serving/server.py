@@ -1,0 +1,61 @@
+"""An ASGI application on granian, inside this process and its event loop."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlops_assets.serving.process import require_free_port
+
+
+def build_server(
+    app: Any, *, host: str, port: int, socket_path: Path | None = None, exclusive: bool = True
+) -> Any:
+    """A server that `await server.serve()` runs and `server.stop()` ends.
+
+    Args:
+        app: The ASGI application.
+        host: Address to listen at.
+        port: Port to listen at.
+        socket_path: Unix socket to listen at instead.
+        exclusive: Refuse a port at which something listens; workers of one server share theirs.
+
+    Raises:
+        PlatformError: the port is taken.
+    """
+    from granian.constants import HTTPModes, Interfaces
+    from granian.server.embed import Server
+
+    if socket_path is not None:
+        socket_path.unlink(missing_ok=True)  # of a process that was killed
+    elif exclusive:
+        require_free_port(host, port)
+    return Server(
+        app,
+        address=host,
+        port=port,
+        uds=socket_path,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=1024,
+        log_enabled=False,
+    )
+
+
+def on_stop(stop: Callable[[], None]) -> None:
+    """Call `stop` in the running event loop at SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+
+def run_loop(main: Any) -> None:
+    """Run a coroutine on uvloop where it is installed, else on asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
