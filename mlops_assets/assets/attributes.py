@@ -1,0 +1,89 @@
+"""What every asset of a model carries: key, group, owners, tags, code version, pod resources."""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator, Set
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.errors import MlopsError
+from mlops_assets.spec import ModelSpec
+
+# Raised by hand when what the step computes changes: it makes everything after it stale.
+_STEP_VERSIONS = {
+    "dataset": 1,
+    "features": 1,
+    "trained_model": 1,
+    "evaluation": 1,
+    "model_version": 1,
+    "inference_service": 1,
+}
+# The parts of the document that each step's result depends on.
+_STEP_FIELDS: dict[str, set[str]] = {
+    "dataset": {"name", "source", "contract", "time_column"},
+    "features": {"features", "target", "time_column", "entity_key", "split", "evaluation"},
+    "trained_model": {"model", "target"},
+    "evaluation": {"evaluation", "gates"},
+    "model_version": {"registry"},
+    "inference_service": {"serving"},
+}
+
+
+def asset_attributes(spec: ModelSpec, asset: str, kinds: Set[str]) -> dict[str, Any]:
+    """Keyword arguments of `dg.asset` that all assets share."""
+    resources = spec.kubernetes.steps.get(asset)  # type: ignore[call-overload]
+    kubernetes = resources.to_dagster_k8s() if resources is not None else {}
+    return {
+        "key": [spec.name, asset],
+        "group_name": spec.name,
+        "owners": list(spec.owners),
+        "tags": {"mlops/model": spec.name},
+        "kinds": set(kinds),
+        "code_version": code_version(spec, asset),
+        "io_manager_key": "records",
+        "op_tags": {"dagster-k8s/config": kubernetes} if kubernetes else None,
+    }
+
+
+def code_version(spec: ModelSpec, asset: str) -> str:
+    """What an asset's result depends on besides its inputs: the step, its part of the document and
+    the source text of the functions that the part names."""
+    part = spec.model_dump(mode="json", include=_STEP_FIELDS[asset])
+    functions = {
+        "dataset": spec.source.python.function if spec.source.python else None,
+        "features": spec.features.function,
+    }
+    text = json.dumps([part, _source_text(functions.get(asset))], sort_keys=True)
+    return f"{_STEP_VERSIONS[asset]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def data_version(*parts: str) -> dg.DataVersion:
+    """The data version that some digests make together."""
+    return dg.DataVersion(hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16])
+
+
+@contextlib.contextmanager
+def readable_failures() -> Iterator[None]:
+    """Shows an error that the user can act on as one message, and does not try again."""
+    try:
+        yield
+    except MlopsError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def _source_text(function: str | None) -> str:
+    """The source of the module that holds a function, without importing that module."""
+    if function is None:
+        return ""
+    module = function.replace(":", ".").rpartition(".")[0]
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # the step says so, with the field's name
+        return ""
+    if found is None or found.origin is None or not Path(found.origin).is_file():
+        return ""
+    return Path(found.origin).read_text()

@@ -1,0 +1,64 @@
+"""The asset `[<model>, dataset]`: an immutable snapshot of the source, checked by its contract."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mlops_assets.assets.attributes import asset_attributes, readable_failures
+from mlops_assets.automation.schedules import dataset_partitions
+from mlops_assets.data.contract import ContractReport
+from mlops_assets.data.snapshots import DatasetSnapshot, Lake
+from mlops_assets.data.sources import open_source, source_fingerprint
+from mlops_assets.spec import ModelSpec
+
+SOURCE_FINGERPRINT = "mlops/source_fingerprint"  # metadata key; tells `up` whether to read again
+
+
+def build_dataset(spec: ModelSpec, folder: Path) -> dg.AssetsDefinition:
+    """The dataset asset and its blocking check `contract`.
+
+    Args:
+        spec: The model.
+        folder: Folder of the document, where relative paths of its source start.
+    """
+    key = dg.AssetKey([spec.name, "dataset"])
+    partitions = dataset_partitions(spec)
+
+    @dg.asset(
+        **asset_attributes(spec, "dataset", {"polars", "deltalake"}),
+        description=f"Snapshot of the source of {spec.name}, checked by its contract.",
+        check_specs=[
+            dg.AssetCheckSpec(
+                "contract",
+                asset=key,
+                blocking=True,
+                description="The rows satisfy the contract of the document.",
+            )
+        ],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+    )
+    def dataset(
+        context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]
+    ) -> dg.MaterializeResult[DatasetSnapshot]:
+        window = context.partition_time_window if context.has_partition_key_range else None
+        with readable_failures():
+            fingerprint = source_fingerprint(spec.source, base=folder)  # before the rows are read
+            rows = open_source(spec.source, base=folder)
+            snapshot = lake.write_snapshot(
+                spec,
+                rows,
+                now=datetime.now(UTC),
+                partition=(window.start, window.end) if window else None,
+            )
+        return dg.MaterializeResult(
+            value=snapshot,
+            data_version=dg.DataVersion(snapshot.digest[:16]),
+            metadata=_metadata(snapshot, fingerprint),
+            check_results=[_contract_result(key, snapshot.contract)],
+        )
+
+    return dataset

@@ -1,0 +1,78 @@
+"""The job that runs a model's whole pipeline, and its schedule."""
+
+from datetime import datetime
+
+import dagster as dg
+
+from mlops_assets.spec import ModelSpec
+
+ASSETS = (
+    "dataset",
+    "features",
+    "trained_model",
+    "evaluation",
+    "model_version",
+    "inference_service",
+)
+MODEL_TAG = "mlops/model"  # one run at a time per value, by the instance's run queue
+
+
+def job_name(model: str) -> str:
+    """Name of the job that takes a model from its source to its service."""
+    return f"{model}_pipeline"
+
+
+def build_job(spec: ModelSpec) -> dg.UnresolvedAssetJobDefinition:
+    """The job `<model>_pipeline`: every asset of the model."""
+    tags: dict[str, object] = {MODEL_TAG: spec.name}
+    if kubernetes := spec.kubernetes.run.to_dagster_k8s():
+        tags["dagster-k8s/config"] = kubernetes
+    return dg.define_asset_job(
+        job_name(spec.name),
+        selection=dg.AssetSelection.assets(*[[spec.name, asset] for asset in ASSETS]),
+        description=f"{spec.description} From the source to the service.",
+        tags=tags,
+    )
+
+
+def build_schedule(spec: ModelSpec) -> dg.ScheduleDefinition | None:
+    """The schedule that the document declares, running from the start; None without one."""
+    if spec.schedule is None:
+        return None
+
+    @dg.schedule(
+        name=f"{spec.name}_schedule",
+        job_name=job_name(spec.name),
+        cron_schedule=spec.schedule.cron,
+        execution_timezone=spec.schedule.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Runs {job_name(spec.name)}.",
+        tags={MODEL_TAG: spec.name},
+    )
+    def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        """One run per tick; of the newest whole partition when the dataset has partitions."""
+        return dg.RunRequest(
+            partition_key=newest_partition(spec, context.scheduled_execution_time),
+            tags={MODEL_TAG: spec.name},
+        )
+
+    return schedule
+
+
+def newest_partition(spec: ModelSpec, now: datetime) -> str | None:
+    """Key of the newest partition that has ended; None without partitions."""
+    partitions = dataset_partitions(spec)
+    return None if partitions is None else partitions.get_last_partition_key(current_time=now)
+
+
+def dataset_partitions(spec: ModelSpec) -> dg.TimeWindowPartitionsDefinition | None:
+    """The partitions of the dataset, as the document declares them."""
+    declared = spec.source.partitions
+    if declared is None:
+        return None
+    kinds = {
+        "day": dg.DailyPartitionsDefinition,
+        "week": dg.WeeklyPartitionsDefinition,
+        "month": dg.MonthlyPartitionsDefinition,
+    }
+    return kinds[declared.every](start_date=declared.start.isoformat())

@@ -1,0 +1,69 @@
+"""What every test runs under: no telemetry, no address but this machine's, no home but its own."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before anything imports the libraries that read them.
+os.environ.update(DAGSTER_DISABLE_TELEMETRY="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="1")
+for _name in ("MLOPS_HOME", "DAGSTER_HOME", "MUSIC_THERAPY_DATA"):
+    os.environ.pop(_name, None)
+
+
+class NetworkForbidden(Exception):  # noqa: N818 - a test's outcome, not an error of the product
+    """A test tried to reach another machine."""
+
+
+def _require_loopback(address: Any) -> None:
+    if not isinstance(address, tuple):
+        return  # a Unix socket
+    host = str(address[0])
+    if host in ("localhost", ""):
+        return
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise NetworkForbidden(f"a connection to {address}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def only_loopback() -> Iterator[None]:
+    """Refuses connections and name look-ups beyond this machine, in the tests' own process."""
+    connect, connect_ex, resolve = (
+        socket.socket.connect,
+        socket.socket.connect_ex,
+        socket.getaddrinfo,
+    )
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        _require_loopback(address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        _require_loopback(address)
+        return connect_ex(self, address)
+
+    def guarded_resolve(host: Any, *args: Any, **kwargs: Any) -> Any:
+        _require_loopback((host or "", 0))
+        return resolve(host, *args, **kwargs)
+
+    socket.socket.connect = guarded_connect  # type: ignore[assignment, method-assign]
+    socket.socket.connect_ex = guarded_connect_ex  # type: ignore[assignment, method-assign]
+    socket.getaddrinfo = guarded_resolve  # type: ignore[assignment]
+    yield
+    socket.socket.connect = connect  # type: ignore[method-assign]
+    socket.socket.connect_ex = connect_ex  # type: ignore[method-assign]
+    socket.getaddrinfo = resolve
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty MLOPS_HOME."""
+    return tmp_path / "home"

@@ -1,0 +1,145 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.errors import RegistryError
+from mlops_assets.modeling.tracking import RegisteredVersion, RunIdentity, Tracking
+
+IDENTITY = RunIdentity("dagster-1", "churn/trained_model")
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables; making them takes 2.6 s, so it is copied for each test."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Tracking(f"sqlite:///{path}").client.search_experiments()
+    return path
+
+
+@pytest.fixture
+def tracking(empty_database: Path, tmp_path: Path) -> Tracking:
+    database = shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return Tracking(
+        f"sqlite:///{database}", f"file://{tmp_path}/artifacts", "http://127.0.0.1:5000"
+    )
+
+
+def register(tracking: Tracking, digest: str, **tags: str) -> RegisteredVersion:
+    return tracking.register(
+        "churn", model_digest=digest, uri=f"file:///{digest}", mlflow_run_id="", tags=tags
+    )
+
+
+def aliases(tracking: Tracking) -> dict[str, int | None]:
+    found = {
+        a: tracking.version_of_alias("churn", a) for a in ("champion", "challenger", "previous")
+    }
+    return {alias: version.version for alias, version in found.items() if version is not None}
+
+
+def test_a_run_ends_as_its_block_does(tracking: Tracking) -> None:
+    with tracking.run("churn", IDENTITY, "training") as run_id:
+        assert tracking.client.get_run(run_id).info.status == "RUNNING"
+    assert tracking.client.get_run(run_id).info.status == "FINISHED"
+
+    with pytest.raises(ValueError, match="broken"), tracking.resumed(run_id):
+        raise ValueError("broken")
+    assert tracking.client.get_run(run_id).info.status == "FAILED"
+
+    with pytest.raises(KeyboardInterrupt), tracking.resumed(run_id):
+        raise KeyboardInterrupt
+    assert tracking.client.get_run(run_id).info.status == "KILLED"
+
+
+def test_a_retry_resumes_the_run_of_its_step(tracking: Tracking) -> None:
+    with pytest.raises(ValueError, match="once"), tracking.run("churn", IDENTITY, "x") as first:
+        raise ValueError("once")
+    with tracking.run("churn", IDENTITY, "x") as second:
+        pass
+    with tracking.run("churn", RunIdentity("dagster-2", IDENTITY.asset), "x") as other:
+        pass
+    assert first == second != other
+    assert tracking.client.get_run(second).info.status == "FINISHED"
+
+
+def test_only_runs_of_dead_dagster_runs_are_killed(tracking: Tracking) -> None:
+    with (
+        tracking.run("churn", IDENTITY, "x") as alive,
+        tracking.run("churn", RunIdentity("dagster-2", "churn/trained_model"), "x") as dead,
+    ):
+        assert tracking.kill_abandoned_runs(alive=["dagster-1"]) == [dead]
+        assert tracking.client.get_run(alive).info.status == "RUNNING"
+        assert tracking.client.get_run(dead).info.status == "KILLED"
+
+
+def test_more_parameters_than_one_request_takes_are_all_logged_once(tracking: Tracking) -> None:
+    parameters = {f"p{i}": i for i in range(250)}
+    with tracking.run("churn", IDENTITY, "x") as run_id:
+        tracking.log_parameters(run_id, parameters)
+        tracking.log_parameters(run_id, parameters)
+        assert len(tracking.client.get_run(run_id).data.params) == 250
+
+
+def test_the_same_digest_gives_the_same_version(tracking: Tracking) -> None:
+    first = register(tracking, "aa", reason="schedule")
+    again = register(tracking, "aa", reason="drift")
+    other = register(tracking, "bb")
+    assert (first.version, again.version, other.version) == (1, 1, 2)
+    assert again.tags["reason"] == "drift"
+    assert aliases(tracking) == {"challenger": 2}
+
+
+def test_promotion_moves_the_aliases_and_repeats_without_harm(tracking: Tracking) -> None:
+    register(tracking, "aa")
+    tracking.promote("churn", 1)
+    register(tracking, "bb")
+    for _ in range(2):
+        tracking.promote("churn", 2)
+        assert aliases(tracking) == {"champion": 2, "previous": 1}
+    register(tracking, "bb")  # the champion itself, trained again
+    assert aliases(tracking) == {"champion": 2, "previous": 1}
+
+
+def test_a_promotion_killed_half_way_is_finished_by_the_next(tracking: Tracking) -> None:
+    register(tracking, "aa")
+    tracking.promote("churn", 1)
+    register(tracking, "bb")
+    tracking.client.set_registered_model_alias("churn", "previous", "1")  # killed after this
+    tracking.promote("churn", 2)
+    assert aliases(tracking) == {"champion": 2, "previous": 1}
+
+
+def test_removing_aliases_keeps_the_versions(tracking: Tracking) -> None:
+    register(tracking, "aa")
+    tracking.promote("churn", 1)
+    for _ in range(2):
+        tracking.remove_aliases("churn")
+    assert aliases(tracking) == {}
+    assert tracking.version("churn", 1).model_digest == "aa"
+
+
+def test_a_version_that_is_not_there_is_named(tracking: Tracking) -> None:
+    register(tracking, "aa")
+    with pytest.raises(RegistryError, match="churn version 7"):
+        tracking.version("churn", 7)
+    assert tracking.version_of_alias("unknown", "champion") is None
+
+
+def test_a_logged_package_keeps_its_place(tracking: Tracking, tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "model.onnx").write_bytes(b"bytes")
+    with tracking.run("churn", IDENTITY, "x") as run_id:
+        model_id, uri = tracking.log_package(run_id, tmp_path / "package", "aa")
+        tracking.log_metrics(run_id, {"roc_auc": 0.7}, model_id)
+        tracking.log_dataset(run_id, "churn", "d" * 64, "file:///lake", "{}")
+        tracking.log_files(run_id, {"card.md": b"# card", "plots/roc.png": b"png"})
+    with tracking.package(uri) as directory:
+        assert (directory / "model.onnx").read_bytes() == b"bytes"
+    run = tracking.client.get_run(run_id)
+    assert run.data.metrics == {"roc_auc": 0.7}
+    assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
+    assert {f.path for f in tracking.client.list_artifacts(run_id)} == {"card.md", "plots"}
+    assert tracking.run_url(run_id) == (
+        f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs/{run_id}"
+    )
