@@ -1,0 +1,255 @@
+"""Starts the platform's processes, watches them, and ends them with all that they started.
+
+Each process is the leader of a session and group of its own, so Ctrl-C in the terminal reaches only
+`up`, which then stops the others in order. One thread uses a `Supervisor`: `up`'s loop calls
+`poll`. Not here: whether a process is started again (`restarts.py`), and what happens when `up`
+itself is killed (`guardian.py`).
+"""
+
+import contextlib
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from mlops_assets.errors import PlatformError
+from mlops_assets.platform.environment import kill_marked
+from mlops_assets.platform.home import Home
+from mlops_assets.platform.restarts import decide_restart
+
+LOGS_KEPT = 3
+STOP_SECONDS = 6.0  # from the first signal to the last resort
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A process that is to run as long as the platform does.
+
+    Attributes:
+        name: Of the process and its log file.
+        command: Program and arguments.
+        ready_url: Answers 200 once the process does its work.
+        niceness: Above 0, other processes go first.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    ready_url: str
+    niceness: int = 0
+
+
+@dataclass(slots=True)
+class _Running:
+    server: Server
+    process: subprocess.Popen[bytes]
+    state: Literal["starting", "ready", "waiting"] = "starting"
+    deaths: list[float] = field(default_factory=list)
+    restart_at: float = 0.0
+
+
+class Supervisor:
+    """The processes of one start of the platform.
+
+    Args:
+        home: Whose logs they write.
+        environment: Under which they all run.
+        folder: Their working folder.
+        instance: The mark that they carry.
+        tell: Takes a message for people.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        environment: Mapping[str, str],
+        folder: Path,
+        instance: str,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._home = home
+        self._environment = dict(environment)
+        self._folder = folder
+        self._instance = instance
+        self._tell = tell
+        self._servers: dict[str, _Running] = {}
+        self._tasks: list[subprocess.Popen[bytes]] = []
+        self._guardian = self._start_guardian()
+
+    def start(self, server: Server) -> None:
+        """Starts a server; its log begins anew, the former ones are kept beside it."""
+        rotate(self.log(server.name))
+        self._servers[server.name] = _Running(server, self._spawn(server))
+
+    def run(
+        self, name: str, command: Sequence[str], on_line: Callable[[str], None]
+    ) -> subprocess.Popen[bytes]:
+        """Starts a process that does one thing and ends.
+
+        Args:
+            name: Of its log file, for what it writes to standard error.
+            command: Program and arguments.
+            on_line: Takes each line of its standard output, in a thread of its own.
+        """
+        rotate(self.log(name))
+        with self.log(name).open("ab") as log:
+            process = self._popen(command, stdout=subprocess.PIPE, stderr=log)
+        self._tasks.append(process)
+
+        def read() -> None:
+            for line in process.stdout or ():
+                on_line(line.decode(errors="replace").rstrip("\n"))
+
+        threading.Thread(target=read, name=f"read-{name}", daemon=True).start()
+        return process
+
+    def poll(self) -> None:
+        """Looks after every server: notes who is ready, starts again who ended.
+
+        Raises:
+            PlatformError: a server ended for good; the message holds its last log lines.
+        """
+        if self._guardian.poll() is not None:
+            self._guardian = self._start_guardian()
+        for running in self._servers.values():
+            self._look_after(running)
+
+    def is_ready(self, name: str) -> bool:
+        """Whether a server answered since it was last started."""
+        return self._servers[name].state == "ready"
+
+    def pids(self) -> dict[str, int]:
+        """Process of each server that runs."""
+        return {
+            name: running.process.pid
+            for name, running in self._servers.items()
+            if running.process.poll() is None
+        }
+
+    def log(self, name: str) -> Path:
+        """Log file of a process."""
+        return self._home.logs / f"{name}.log"
+
+    def stop(self) -> None:
+        """Ends every process and all that they started, within `STOP_SECONDS` and a little."""
+        processes = [*(running.process for running in self._servers.values()), *self._tasks]
+        for process in processes:
+            _signal_group(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.05, deadline - time.monotonic()))
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends every process at once."""
+        for process in [*(running.process for running in self._servers.values()), *self._tasks]:
+            _signal_group(process.pid, signal.SIGKILL)
+            process.wait()
+        self._servers.clear()
+        self._tasks.clear()
+        self._guardian.communicate()  # closes its pipe: it kills what might be left, and ends
+        kill_marked(self._home, self._instance)
+
+    def _look_after(self, running: _Running) -> None:
+        server, now = running.server, time.monotonic()
+        if running.state == "waiting":
+            if now >= running.restart_at:
+                running.process = self._spawn(server)
+                running.state = "starting"
+            return
+        code = running.process.poll()
+        if code is None:
+            if running.state == "starting" and answers(server.ready_url):
+                running.state = "ready"
+            return
+        _signal_group(running.process.pid, signal.SIGKILL)  # what it has left behind
+        running.deaths.append(now)
+        was_ready = running.state == "ready" or len(running.deaths) > 1
+        decision = decide_restart(code, was_ready=was_ready, deaths=running.deaths)
+        if decision.action == "give_up":
+            raise PlatformError(
+                f"{server.name} {decision.reason}. The end of {self.log(server.name)}:\n"
+                + last_lines(self.log(server.name))
+            )
+        self._tell(f"{server.name} {decision.reason}; see {self.log(server.name)}")
+        running.state, running.restart_at = "waiting", now + decision.delay_seconds
+
+    def _spawn(self, server: Server) -> subprocess.Popen[bytes]:
+        with self.log(server.name).open("ab") as log:
+            process = self._popen(server.command, stdout=log, stderr=log)
+        if server.niceness:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, server.niceness)
+        return process
+
+    def _popen(self, command: Sequence[str], **streams: object) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+                list(command),
+                stdin=subprocess.DEVNULL,
+                cwd=self._folder,
+                env=self._environment,
+                start_new_session=True,
+                **streams,
+            )
+        except OSError as error:
+            raise PlatformError(f"{command[0]} cannot be started: {error.strerror}") from error
+
+    def _start_guardian(self) -> subprocess.Popen[bytes]:
+        module = "mlops_assets.platform.guardian"
+        return subprocess.Popen(
+            [sys.executable, "-m", module, str(self._home.root), self._instance],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self._environment,
+            start_new_session=True,
+        )
+
+
+def answers(url: str, timeout_seconds: float = 0.5) -> bool:
+    """Whether a URL of this machine answers 200. Asks directly, whatever proxy is set."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(
+        parts.hostname or "", parts.port, timeout=timeout_seconds
+    )
+    try:
+        connection.request("GET", parts.path or "/")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def rotate(log: Path) -> None:
+    """Moves a log file aside as `.1`, the former ones one further; the oldest is dropped."""
+    for number in range(LOGS_KEPT, 0, -1):
+        older = log.with_name(f"{log.name}.{number}")
+        newer = log if number == 1 else log.with_name(f"{log.name}.{number - 1}")
+        if newer.exists():
+            newer.replace(older)
+
+
+def last_lines(log: Path, n_lines: int = 20, n_bytes: int = 8_192) -> str:
+    """The end of a log file; a note when there is nothing."""
+    try:
+        with log.open("rb") as opened:
+            opened.seek(max(0, log.stat().st_size - n_bytes))
+            lines = opened.read().decode(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    return "\n".join(f"  {line}" for line in lines[-n_lines:]) or "  (it is empty)"
+
+
+def _signal_group(leader: int, sent: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, sent)
