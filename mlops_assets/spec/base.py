@@ -1,8 +1,9 @@
 """What every part of a model document shares: strictness and the types of its scalars."""
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -12,6 +13,7 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
 _DURATION = re.compile(r"^(\d+)\s*([smhdw])$")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -26,6 +28,28 @@ class Document(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+
+class FieldProblem(NamedTuple):
+    """What is wrong with one field, given what stands in others."""
+
+    field: tuple[str | int, ...]
+    """Path of the field from the part that found it."""
+    found: object
+    allowed: str
+
+
+def refusal(problems: Sequence[FieldProblem]) -> PydanticCustomError:
+    """The error that a validator raises about fields that do not go together.
+
+    A validator can raise only once; so it carries all problems, and `reading.py` tells each with
+    its own line.
+    """
+    text = "; ".join(
+        f"{'.'.join(map(str, problem.field))}: found {problem.found!r}, allowed: {problem.allowed}"
+        for problem in problems
+    )
+    return PydanticCustomError("fields", "{text}", {"text": text, "problems": list(problems)})
 
 
 def _read_duration(value: Any) -> Any:
@@ -56,8 +80,22 @@ Duration = Annotated[
 ]
 """A length of time: a whole number and a unit of s, m, h, d or w."""
 
-ImportPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*[.:][A-Za-z_]\w*$")]
+_IMPORT_PATH = r"^[A-Za-z_][\w.]*[.:][A-Za-z_]\w*$"
+_IDENTIFIER = r"^[a-z][a-z0-9_]{0,39}$"
+_OWNER = r"^(team:[\w.\-]+|[^@\s]+@[^@\s]+\.[^@\s]+)$"
+
+PATTERN_WORDS = {
+    _IMPORT_PATH: "an import path such as package.module:name",
+    _IDENTIFIER: "lower-case letters, digits and _, the first a letter, at most 40",
+    _OWNER: "team:<name> or an e-mail address",
+}
+"""What each pattern means, for those who meet it in an error."""
+
+ImportPath = Annotated[str, StringConstraints(pattern=_IMPORT_PATH)]
 """Where a Python object stands: `package.module:name` or `package.module.name`."""
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Identifier = Annotated[str, StringConstraints(pattern=_IDENTIFIER)]
 """A name usable as a folder, an asset key and, with dashes, a Kubernetes object."""
+
+Owner = Annotated[str, StringConstraints(pattern=_OWNER)]
+"""Who answers for a model: `team:<name>` or an e-mail address."""

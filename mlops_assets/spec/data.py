@@ -5,11 +5,21 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from mlops_assets.spec.base import Document, Duration, ImportPath
+from mlops_assets.spec.base import Document, Duration, FieldProblem, ImportPath, refusal
 
 ColumnType = Literal["string", "integer", "number", "boolean", "datetime", "date"]
 DatetimePart = Literal["year", "month", "day", "weekday", "hour", "minute", "day_of_year"]
 Task = Literal["binary", "multiclass", "regression"]
+
+_CATEGORY_TYPES: dict[str, tuple[str, type]] = {
+    "string": (
+        "text, as the type says; in quotes, or YAML makes numbers, true and false of it",
+        str,
+    ),
+    "integer": ("a whole number, as the type says", int),
+    "number": ("a whole number, as the type says", int),
+    "boolean": ("true or false, as the type says", bool),
+}
 
 
 class SqlSpec(Document):
@@ -61,7 +71,8 @@ class SourceSpec(Document):
     def _exactly_one(self) -> "SourceSpec":
         given = [name for name in ("path", "sql", "python") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"exactly one of path, sql and python; found {given or 'none'}")
+            found = ", ".join(given) or None
+            raise refusal([FieldProblem((), found, "exactly one of path, sql and python")])
         return self
 
 
@@ -86,13 +97,40 @@ class ColumnContract(Document):
     """What the column means."""
 
     @model_validator(mode="after")
-    def _range_fits_type(self) -> "ColumnContract":
-        bounded = self.minimum is not None or self.maximum is not None
-        if bounded and self.type not in ("integer", "number"):
-            raise ValueError(f"minimum and maximum go with integer and number, not {self.type}")
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError(f"minimum {self.minimum} must not exceed maximum {self.maximum}")
+    def _rules_fit_type(self) -> "ColumnContract":
+        problems = [*self._range_problems(), *self._category_problems()]
+        if self.datetime_format is not None and self.type not in ("datetime", "date"):
+            allowed = f"only with type datetime or date, not {self.type}"
+            problems.append(FieldProblem(("datetime_format",), self.datetime_format, allowed))
+        if problems:
+            raise refusal(problems)
         return self
+
+    def _range_problems(self) -> list[FieldProblem]:
+        problems = []
+        for name in ("minimum", "maximum"):
+            value = getattr(self, name)
+            if value is not None and self.type not in ("integer", "number"):
+                allowed = f"only with type integer or number, not {self.type}"
+                problems.append(FieldProblem((name,), value, allowed))
+        if problems or self.minimum is None or self.maximum is None:
+            return problems
+        if self.minimum > self.maximum:
+            allowed = f"at most the maximum, {self.maximum:g}"
+            problems.append(FieldProblem(("minimum",), self.minimum, allowed))
+        return problems
+
+    def _category_problems(self) -> list[FieldProblem]:
+        if self.categories is None:
+            return []
+        if not self.categories:
+            return [FieldProblem(("categories",), [], "at least one value")]
+        words, kind = _CATEGORY_TYPES.get(self.type, (f"none with type {self.type}", None))
+        return [
+            FieldProblem(("categories", position), value, words)
+            for position, value in enumerate(self.categories)
+            if type(value) is not kind
+        ]
 
 
 class ContractSpec(Document):
@@ -131,11 +169,18 @@ class FeaturesSpec(Document):
 
     @model_validator(mode="after")
     def _some_and_once(self) -> "FeaturesSpec":
-        names = [*self.numeric, *self.categorical, *self.boolean, *self.datetime]
-        if not names:
-            raise ValueError("at least one feature")
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"each column once; found twice: {', '.join(twice)}")
+        if not self.source_columns:
+            raise refusal([FieldProblem((), None, "at least one feature")])
+        seen: set[str] = set()
+        problems = []
+        for field in ("numeric", "categorical", "boolean", "datetime"):
+            for position, name in enumerate(getattr(self, field)):
+                at = name if field == "datetime" else position
+                if name in seen:
+                    problems.append(FieldProblem((field, at), name, "each column once"))
+                seen.add(name)
+        if problems:
+            raise refusal(problems)
         return self
 
     @property
@@ -158,7 +203,8 @@ class TargetSpec(Document):
     @model_validator(mode="after")
     def _positive_is_binary(self) -> "TargetSpec":
         if self.positive is not None and self.task != "binary":
-            raise ValueError("positive goes with task binary")
+            allowed = f"only with task binary, not {self.task}"
+            raise refusal([FieldProblem(("positive",), self.positive, allowed)])
         return self
 
 

@@ -1,15 +1,13 @@
 """One model document as a whole: `ModelSpec`."""
 
-from typing import Annotated, Literal
+from typing import Literal, get_args
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from mlops_assets.spec.base import Document, Identifier
+from mlops_assets.spec.base import Document, FieldProblem, Identifier, Owner, refusal
 from mlops_assets.spec.data import ContractSpec, FeaturesSpec, SourceSpec, SplitSpec, TargetSpec
 from mlops_assets.spec.model import EstimatorSpec, EvaluationSpec, GatesSpec, Metric, RegistrySpec
 from mlops_assets.spec.operations import KubernetesSpec, ScheduleSpec, ServingSpec
-
-Owner = Annotated[str, StringConstraints(pattern=r"^(team:[\w.\-]+|[^@\s]+@[^@\s]+\.[^@\s]+)$")]
 
 _CLASSIFICATION = {
     "roc_auc",
@@ -62,34 +60,49 @@ class ModelSpec(Document):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "ModelSpec":
-        problems = [*self._split_problems(), *self._target_problems()]
-        if self.source.partitions is not None and self.time_column is None:
-            problems.append("source.partitions needs time_column")
-        if self.contract.maximum_age is not None and self.time_column is None:
-            problems.append("contract.maximum_age needs time_column")
+        problems = [*self._split_problems(), *self._target_problems(), *self._time_problems()]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise refusal(problems)
         return self
 
-    def _split_problems(self) -> list[str]:
-        problems = []
-        if self.split.method == "time" and self.time_column is None:
-            problems.append("split.method time needs time_column")
-        if self.split.method == "grouped" and not (self.split.group or self.entity_key):
-            problems.append("split.method grouped needs split.group or entity_key")
-        if self.split.validation_window is not None and self.split_method != "time":
-            problems.append("split.validation_window goes with split.method time")
+    def _time_problems(self) -> list[FieldProblem]:
+        if self.time_column is not None:
+            return []
+        needs = {
+            ("source", "partitions"): self.source.partitions is not None,
+            ("contract", "maximum_age"): self.contract.maximum_age is not None,
+        }
+        return [
+            FieldProblem((*field,), "no time_column", f"{field[-1]} only with time_column")
+            for field, is_set in needs.items()
+            if is_set
+        ]
+
+    def _split_problems(self) -> list[FieldProblem]:
+        split, problems = self.split, []
+        if split.method == "time" and self.time_column is None:
+            problems.append(FieldProblem(("split", "method"), "time", "time only with time_column"))
+        if split.method == "grouped" and not (split.group or self.entity_key):
+            allowed = "grouped only with split.group or entity_key"
+            problems.append(FieldProblem(("split", "method"), "grouped", allowed))
+        if split.validation_window is not None and self.split_method != "time":
+            allowed = "validation_window only with split.method time"
+            problems.append(FieldProblem(("split", "method"), self.split_method, allowed))
         return problems
 
-    def _target_problems(self) -> list[str]:
+    def _target_problems(self) -> list[FieldProblem]:
         problems = []
-        if self.target.column in self.features.source_columns:
-            problems.append(f"features must not hold the target {self.target.column!r}")
-        is_class = self.target.task != "regression"
-        if self.evaluation.metric and (self.evaluation.metric in _CLASSIFICATION) != is_class:
+        column, task, metric = self.target.column, self.target.task, self.evaluation.metric
+        if column in self.features.source_columns:
             problems.append(
-                f"evaluation.metric {self.evaluation.metric} does not fit task {self.target.task}"
+                FieldProblem(("target", "column"), column, "a column that is not a feature")
             )
+        if metric is not None and (metric in _CLASSIFICATION) != (task != "regression"):
+            fitting = [
+                m for m in get_args(Metric) if (m in _CLASSIFICATION) != (task == "regression")
+            ]
+            allowed = f"with task {task} one of {', '.join(fitting)}"
+            problems.append(FieldProblem(("evaluation", "metric"), metric, allowed))
         return problems
 
     @property

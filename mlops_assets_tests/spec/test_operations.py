@@ -1,0 +1,18 @@
+from mlops_assets.spec.operations import StepResources
+
+
+def test_nothing_asked_for_gives_an_empty_config() -> None:
+    assert StepResources().to_dagster_k8s() == {}
+
+
+def test_amounts_are_requested_and_allowed_alike() -> None:
+    config = StepResources(cpu="2", memory="4Gi", gpu=1).to_dagster_k8s()
+    amounts = {"cpu": "2", "memory": "4Gi", "nvidia.com/gpu": "1"}
+    assert config == {"container_config": {"resources": {"requests": amounts, "limits": amounts}}}
+
+
+def test_placement_goes_to_the_pod() -> None:
+    resources = StepResources(node_selector={"disk": "ssd"}, tolerations=[{"key": "gpu"}])
+    assert resources.to_dagster_k8s() == {
+        "pod_spec_config": {"node_selector": {"disk": "ssd"}, "tolerations": [{"key": "gpu"}]}
+    }
