@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.errors import TrainingError
-from mlops_assets.modeling.features import TARGET, VALIDATES, feature_fields
+from mlops_assets.modeling.features import TARGET, VALIDATES, BuiltFrame, feature_fields
 from mlops_assets.modeling.manifest import FeatureField
 from mlops_assets.modeling.pipeline import CATEGORIES, ESTIMATOR, make_pipeline, select_features
 from mlops_assets.modeling.target import Label
@@ -28,6 +28,7 @@ class FittedModel:
         task: What it predicts.
         features: Its raw features in order.
         classes: Labels in the order of the probability columns; None for regression.
+        positive: binary: the value of the target column that class 1 stands for, as declared.
         parameters: Parameters of estimator and preprocessing as text, for MLflow:
             `estimator__max_iter`.
         seconds: How long `fit` took.
@@ -38,13 +39,14 @@ class FittedModel:
     task: Task
     features: list[FeatureField]
     classes: list[Label] | None
+    positive: Label | None
     parameters: dict[str, str]
     seconds: float
     warnings: list[str]
 
 
-def train(spec: ModelSpec, frame: pl.DataFrame) -> FittedModel:
-    """Fit the declared pipeline on the frame's training rows.
+def train(spec: ModelSpec, built: BuiltFrame) -> FittedModel:
+    """Fit the declared pipeline on the training rows of a frame.
 
     Raises:
         TrainingError: the estimator does not exist, does not fit the task, refuses its parameters
@@ -52,7 +54,7 @@ def train(spec: ModelSpec, frame: pl.DataFrame) -> FittedModel:
     """
     features = feature_fields(spec)
     pipeline = make_pipeline(spec, features)
-    rows = frame.filter(~frame[VALIDATES])
+    rows = built.frame.filter(~built.frame[VALIDATES])
     _require_size(spec, rows, features, sparse=pipeline[0].sparse_threshold > 0)
     started = time.perf_counter()
     told = _fit(pipeline, select_features(rows, features), rows[TARGET], spec)
@@ -63,6 +65,7 @@ def train(spec: ModelSpec, frame: pl.DataFrame) -> FittedModel:
         task=spec.target.task,
         features=features,
         classes=classes,
+        positive=built.facts.positive,
         parameters=_parameters(pipeline, spec),
         seconds=seconds,
         warnings=told,
