@@ -10,6 +10,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from mlops_assets.errors import ServingError
 from mlops_assets.serving.predictor.model import Scorer, ServedModel
 from mlops_assets.serving.protocol.batch import Answer, Batch
 from mlops_assets.serving.protocol.refusal import RequestError
@@ -66,12 +67,15 @@ class Execution:
         """Answer the example, and learn what a row and the whole example cost.
 
         Raises:
-            ServingError: the example is not what the model takes.
+            ServingError: the model does not answer it.
         """
-        example = model.build_example()
-        single = Batch(1, tuple(column[:1] for column in example.columns))
-        for batch in (example, single, single, single, example):
-            self._timed(batch)
+        try:
+            example = model.build_example()
+            single = Batch(1, tuple(column[:1] for column in example.columns))
+            for batch in (example, single, single, single, example):
+                self._timed(batch)
+        except RequestError as error:
+            raise ServingError(f"the model does not answer its own example: {error}") from error
 
     async def score(self, batch: Batch) -> Answer:
         """The model's answer.

@@ -1,0 +1,136 @@
+"""The local backend: declares services in a folder and asks the gateway that reads it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from mlops_assets.errors import ServingError
+from mlops_assets.kserve.manifest import manifest_digest, revision_name
+from mlops_assets.serving.backend import ServiceStatus
+from mlops_assets.serving.home import ServingHome, read_json, write_json
+from mlops_assets.serving.status import read_status
+
+_POLL_SECONDS = 0.05
+# A gateway that reads its folder 5 times a second has seen a manifest after this long, or is gone.
+_SEEN_SECONDS = 5.0
+
+
+class EmbeddedServing:
+    """`ServingBackend` of one machine: files for what should be, HTTP for what is.
+
+    Args:
+        home: MLOPS_HOME, the same as the gateway's.
+        url: Address of the gateway; by default the one that it left in its home.
+        timeout_seconds: Longest wait for one HTTP call.
+    """
+
+    def __init__(self, home: Path, url: str | None = None, timeout_seconds: float = 30.0) -> None:
+        self._home = ServingHome.under(home)
+        self._url = url
+        self._timeout_seconds = timeout_seconds
+
+    @property
+    def url(self) -> str:
+        """Address of the gateway.
+
+        Raises:
+            ServingError: none ever ran here.
+        """
+        if self._url is not None:
+            return self._url
+        found = read_json(self._home.gateway)
+        if found is None:
+            raise self._no_gateway("none ever ran for this home")
+        return str(found["url"])
+
+    def apply(self, manifest: Mapping[str, Any]) -> None:
+        """Declare a service. Works without a gateway: the next one makes it live."""
+        path = self._home.manifest(_checked(manifest["metadata"]["name"]))
+        if read_json(path) != manifest:
+            write_json(path, manifest)
+
+    def wait_ready(self, service: str, version: int, timeout_seconds: float) -> ServiceStatus:
+        """The status once the revision of this version is ready and has the traffic."""
+        manifest = read_json(self._home.manifest(_checked(service)))
+        if manifest is None:
+            raise ServingError(f"service {service} is not declared")
+        revision = revision_name(version)
+        declared = manifest["spec"]["predictor"]["name"]
+        if declared != revision:
+            raise ServingError(f"service {service} declares revision {declared}, not {revision}")
+        return self._wait(service, manifest_digest(manifest), timeout_seconds)
+
+    def _wait(self, service: str, digest: str, timeout_seconds: float) -> ServiceStatus:
+        started = time.monotonic()
+        while True:
+            status = self.status(service)
+            seen = status is not None and status.manifest_digest == digest
+            if status is not None and seen and status.phase == "ready":
+                return status
+            if status is not None and seen and status.phase == "failed":
+                raise ServingError(f"service {service}: {status.reason}")
+            waited = time.monotonic() - started
+            if not seen and waited > _SEEN_SECONDS:
+                self._get("/healthz")  # says it better when there is no gateway
+            if waited > timeout_seconds:
+                reason = status.reason if status is not None and seen else "not seen by the gateway"
+                raise ServingError(
+                    f"service {service} was not ready in {timeout_seconds:g} s: {reason}"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def status(self, service: str) -> ServiceStatus | None:
+        """The status that the gateway wrote last; None when the service was never declared."""
+        found = read_json(self._home.status(_checked(service)))
+        return None if found is None else read_status(service, found)
+
+    def traffic(self, service: str) -> Mapping[str, int]:
+        """Percent by revision, asked of the router itself."""
+        response = self._get(f"/services/{_checked(service)}")
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise ServingError(f"there is no service {service}")
+        return read_status(service, response.json()).traffic
+
+    def predict(self, service: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The service's answer to rows of raw features by name."""
+        path = f"/v1/models/{_checked(service)}:predict"
+        response = self._call("POST", path, {"instances": list(rows)})
+        if response.status_code != httpx.codes.OK:
+            reason = response.json().get("error", response.text[:500])
+            raise ServingError(f"{service} answered {response.status_code}: {reason}")
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def delete(self, service: str) -> None:
+        """Remove a service; the gateway drains and stops its revisions."""
+        self._home.manifest(_checked(service)).unlink(missing_ok=True)
+
+    def _get(self, path: str) -> httpx.Response:
+        return self._call("GET", path, None)
+
+    def _call(self, method: str, path: str, content: object) -> httpx.Response:
+        url = f"{self.url}{path}"
+        try:
+            return httpx.request(
+                method, url, json=content, timeout=self._timeout_seconds, trust_env=False
+            )
+        except httpx.ConnectError as error:
+            raise self._no_gateway(f"nothing listens at {self.url}") from error
+        except httpx.HTTPError as error:
+            raise ServingError(f"{url} did not answer: {error!r}") from error
+
+    def _no_gateway(self, reason: str) -> ServingError:
+        return ServingError(
+            f"no serving gateway runs for {self._home.root.parent} ({reason}); start it with "
+            "`make run` or `mlops-assets up`"
+        )
+
+
+def _checked(service: str) -> str:
+    """The name, if it can be a file's; raises ServingError else."""
+    if not service or not all(c.isascii() and (c.isalnum() or c in "-_") for c in service):
+        raise ServingError(f"service {service!r}: expected letters, digits and dashes")
+    return service

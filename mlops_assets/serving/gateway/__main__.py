@@ -1,0 +1,28 @@
+"""`python -m mlops_assets.serving.gateway`: the gateway's command line."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlops_assets.serving.gateway.server import run_gateway
+from mlops_assets.serving.gateway.settings import GatewaySettings
+
+
+def read_arguments(arguments: Sequence[str] | None = None) -> GatewaySettings:
+    """The settings that a command line asks for; a mistake ends the process with code 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mlops_assets.serving.gateway",
+        description="Run the declared revisions of every service and route requests to them.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--home", required=True, type=Path, help="MLOPS_HOME")
+    add("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
+    add("--port", type=int, default=8080, help="port to listen at (default: %(default)s)")
+    add("--parent-pid", type=int, help="die with this process")
+    return GatewaySettings(**vars(parser.parse_args(arguments)))
+
+
+if __name__ == "__main__":
+    sys.exit(run_gateway(read_arguments()))

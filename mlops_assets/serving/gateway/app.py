@@ -1,0 +1,110 @@
+"""The gateway as an ASGI application: requests by service, and pages about itself."""
+
+import asyncio
+import logging
+import time
+
+from mlops_assets.serving.gateway.page import render_page
+from mlops_assets.serving.gateway.router import Router
+from mlops_assets.serving.gateway.settings import GatewaySettings
+from mlops_assets.serving.gateway.supervisor import Supervisor
+from mlops_assets.serving.gateway.traffic import Traffic
+from mlops_assets.serving.protocol.http import (
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    json_reply,
+    read_body,
+    read_headers,
+    refusal_reply,
+    send_reply,
+)
+from mlops_assets.serving.protocol.refusal import RequestError
+
+_LOG = logging.getLogger(__name__)
+
+
+class GatewayApp:
+    """Answers on the gateway's port."""
+
+    def __init__(self, settings: GatewaySettings, supervisor: Supervisor) -> None:
+        self._settings = settings
+        self._supervisor = supervisor
+        self._traffic = Traffic()
+        self._router = Router(settings, supervisor, self._traffic)
+        self.draining = False
+        self.n_in_flight = 0
+        self.farewell: asyncio.Task[None] | None = None  # kept, or it could be collected
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        self.n_in_flight += 1
+        try:
+            try:
+                reply = await self._answer(scope, receive)
+            except RequestError as error:
+                reply = refusal_reply(error)
+            except Exception:  # one request must not take the gateway down
+                _LOG.exception("request to %s failed", scope["path"])
+                reply = json_reply({"error": "the gateway failed on this request"}, 500)
+            if scope["method"] == "HEAD":
+                reply.body = b""
+            closing = self.draining or reply.status == 413
+            await send_reply(send, reply, [(b"connection", b"close")] if closing else [])
+        finally:
+            self.n_in_flight -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
+        path: str = scope["path"]
+        service = find_service(path)
+        if service is None:
+            return self._page(path, scope["method"])
+        headers = scope["headers"]
+        declared = read_headers(headers).content_length
+        body = await read_body(receive, declared, self._settings.max_body_bytes)
+        raw_path = scope.get("raw_path") or path.encode()
+        return await self._router.forward(service, scope["method"], raw_path, headers, body)
+
+    def _page(self, path: str, method: str) -> Reply:
+        statuses = self._supervisor.statuses
+        if method not in ("GET", "HEAD"):
+            raise RequestError(405, f"{path}: expected GET, found {method}")
+        if path == "/":
+            page = render_page(statuses, self._traffic, monotonic=time.monotonic())
+            return Reply(200, page.encode(), b"text/html; charset=utf-8")
+        if path == "/healthz":
+            return json_reply({"status": "draining" if self.draining else "ok"})
+        if path in ("/v1/models", "/v2/models"):
+            return json_reply({"models": sorted(statuses)})
+        if path == "/v2/health/live":
+            return json_reply({"live": True})
+        if path == "/v2/health/ready":
+            ready = self._all_ready()
+            return json_reply({"ready": ready}, 200 if ready else 503)
+        if path == "/v2":
+            extensions = ["binary_tensor_data"]
+            return json_reply({"name": "mlops-gateway", "version": "1", "extensions": extensions})
+        if path == "/services":
+            return json_reply(statuses)
+        status = statuses.get(path.removeprefix("/services/"))
+        if path.startswith("/services/") and status is not None:
+            return json_reply(status)
+        raise RequestError(404, f"no such path: {path}")
+
+    def _all_ready(self) -> bool:
+        routes = self._supervisor.routes
+        return all(name in routes and routes[name].replicas for name in self._supervisor.statuses)
+
+
+def find_service(path: str) -> str | None:
+    """The service that a path of the V1 or V2 protocol is about; None for the gateway's own.
+
+    >>> find_service("/v1/models/flight-delay:predict"), find_service("/v2/models/a/infer")
+    ('flight-delay', 'a')
+    """
+    if not path.startswith(("/v1/models/", "/v2/models/")):
+        return None
+    return path[11:].split("/", 1)[0].partition(":")[0] or None

@@ -1,0 +1,170 @@
+"""Sends each request to a revision, and once more to the stable one when that revision died."""
+
+import asyncio
+import random
+import time
+import uuid
+
+from mlops_assets.serving.gateway.replica import Replica
+from mlops_assets.serving.gateway.routing import (
+    STICKY_HEADER,
+    STICKY_SALT,
+    choose,
+    sticky_ticket,
+)
+from mlops_assets.serving.gateway.settings import GatewaySettings
+from mlops_assets.serving.gateway.supervisor import Route, Supervisor
+from mlops_assets.serving.gateway.traffic import Prediction, Traffic
+from mlops_assets.serving.gateway.upstream import (
+    Upstream,
+    UpstreamLostError,
+    UpstreamReply,
+    build_request,
+)
+from mlops_assets.serving.protocol.http import Headers, Reply, read_headers
+from mlops_assets.serving.protocol.refusal import RequestError
+
+_FORWARDED = {
+    b"content-type",
+    b"content-encoding",
+    b"inference-header-content-length",
+    b"ce-id",
+}
+_RETURNED = {
+    b"inference-header-content-length",
+    b"x-model-version",
+    b"x-request-id",
+    b"retry-after",
+    b"allow",
+}
+REVISION_HEADER = b"x-revision"
+
+
+class Router:
+    """Routes requests by service."""
+
+    def __init__(self, settings: GatewaySettings, supervisor: Supervisor, traffic: Traffic) -> None:
+        self._settings = settings
+        self._supervisor = supervisor
+        self._traffic = traffic
+
+    async def forward(
+        self, service: str, method: str, path: bytes, headers: Headers, body: bytes
+    ) -> Reply:
+        """The answer of a revision of the service.
+
+        Raises:
+            RequestError: 404 no such service or revision, 503 nothing is ready, 504 no answer in
+                time.
+        """
+        started = time.perf_counter()
+        is_prediction = method == "POST"
+        caller_id = read_headers(headers).caller_id() or uuid.uuid4().hex
+        sent = [(name, value) for name, value in headers if name in _FORWARDED]
+        sent.append((b"x-request-id", caller_id.encode()))
+        request = build_request(method.encode(), path, sent, body)
+        replica, reply = await self._exchange(service, headers, request)
+        seconds = time.perf_counter() - started
+        if is_prediction:
+            name = replica.revision.name
+            self._traffic.count(
+                Prediction(
+                    time.time(), caller_id, service, name, reply.status, seconds, reply.body[:160]
+                )
+            )
+        content_type = b"application/json"
+        returned = [(REVISION_HEADER, replica.revision.name.encode())]
+        for header in reply.headers:
+            if header[0] in _RETURNED:
+                returned.append(header)
+            elif header[0] == b"content-type":
+                content_type = header[1]
+        return Reply(reply.status, reply.body, content_type, returned)
+
+    async def _exchange(
+        self, service: str, headers: Headers, request: bytes
+    ) -> tuple[Replica, UpstreamReply]:
+        asked = next((value.decode() for name, value in headers if name == REVISION_HEADER), None)
+        replica, upstream = await self._pick(service, headers, asked, None)
+        try:
+            return replica, await self._send(replica, upstream, request)
+        except UpstreamLostError:
+            replica, upstream = await self._pick(service, None, asked, upstream)
+        try:
+            return replica, await self._send(replica, upstream, request)
+        except UpstreamLostError as error:
+            raise RequestError(
+                503,
+                f"revision {replica.revision.name} of {service} died with this request, twice",
+                retry_after_seconds=1,
+            ) from error
+
+    async def _send(self, replica: Replica, upstream: Upstream, request: bytes) -> UpstreamReply:
+        replica.n_in_flight += 1
+        try:
+            return await upstream.send(request, self._settings.request_timeout_seconds)
+        except TimeoutError as error:
+            raise RequestError(
+                504,
+                f"revision {replica.revision.name} did not answer in "
+                f"{self._settings.request_timeout_seconds:g} s",
+            ) from error
+        finally:
+            replica.n_in_flight -= 1
+
+    async def _pick(
+        self, service: str, headers: Headers | None, asked: str | None, lost: Upstream | None
+    ) -> tuple[Replica, Upstream]:
+        """A revision's live process; waits a little for one that is just starting.
+
+        Args:
+            service: Whose.
+            headers: The request's; None chooses the stable revision.
+            asked: Name of the one revision that may answer, if the caller said so.
+            lost: A process that was just seen to be gone.
+        """
+        deadline = time.monotonic() + self._settings.hold_seconds
+        while True:
+            route = self._supervisor.routes.get(service)
+            if route is None and service not in self._supervisor.statuses:
+                raise RequestError(404, f"Model with name {service} does not exist.")
+            replica = self._candidate(service, route, headers, asked)
+            if replica is not None and replica.upstream not in (None, lost):
+                assert replica.upstream is not None  # noqa: S101
+                return replica, replica.upstream
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._may_come(service):
+                raise RequestError(503, f"no revision of {service} is ready", retry_after_seconds=1)
+            try:
+                await asyncio.wait_for(self._supervisor.changed.wait(), min(left, 0.5))
+            except TimeoutError:
+                continue
+
+    def _candidate(
+        self, service: str, route: Route | None, headers: Headers | None, asked: str | None
+    ) -> Replica | None:
+        if asked is not None:
+            for replica in self._supervisor.replicas(service):
+                if replica.revision.name == asked:
+                    return replica
+            raise RequestError(404, f"{service} has no revision {asked[:60]!r}")
+        if route is None or not route.replicas:
+            return None
+        if headers is None or len(route.replicas) == 1:
+            return route.replicas[0][0]
+        ticket = _ticket(service, route, headers)
+        return route.replicas[choose([percent for _, percent in route.replicas], ticket)][0]
+
+    def _may_come(self, service: str) -> bool:
+        return any(r.state.phase != "failed" for r in self._supervisor.replicas(service))
+
+
+def _ticket(service: str, route: Route, headers: Headers) -> float:
+    sticky = route.annotations.get(STICKY_HEADER)
+    if sticky is not None:
+        wanted = sticky.lower().encode()
+        for name, value in headers:
+            if name == wanted:
+                salt = route.annotations.get(STICKY_SALT, service)
+                return sticky_ticket(salt, value.decode("latin-1"))
+    return random.random() * 100

@@ -1,0 +1,90 @@
+"""The gateway as a process: one for each home, with everything that it started dying with it."""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from mlops_assets.errors import MlopsError, PlatformError
+from mlops_assets.serving.gateway.app import GatewayApp
+from mlops_assets.serving.gateway.settings import GatewaySettings
+from mlops_assets.serving.gateway.supervisor import Supervisor
+from mlops_assets.serving.home import ServingHome, write_json
+from mlops_assets.serving.process import configure_log, die_with_parent, require_free_port
+from mlops_assets.serving.server import build_server, on_stop, run_loop
+
+_LOG = logging.getLogger(__name__)
+_FAREWELL_SECONDS = 0.1
+
+
+def run_gateway(settings: GatewaySettings) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 2 could not start."""
+    configure_log()
+    if settings.parent_pid is not None:
+        die_with_parent(settings.parent_pid)
+    try:
+        with _only_one(settings):
+            require_free_port(settings.host, settings.port)
+            run_loop(_serve(settings))
+    except MlopsError as error:
+        _LOG.error("%s", error)
+        return 2
+    return 0
+
+
+@contextlib.contextmanager
+def _only_one(settings: GatewaySettings) -> Iterator[None]:
+    """Hold the home's lock; the kernel lets go of it when this process ends, however it does."""
+    home = ServingHome.under(settings.home)
+    home.manifests.mkdir(parents=True, exist_ok=True)
+    with home.lock.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            raise PlatformError(
+                f"a gateway runs for {settings.home} already: process {lock.read().strip()}"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+async def _serve(settings: GatewaySettings) -> None:
+    home = ServingHome.under(settings.home)
+    supervisor = Supervisor(settings)
+    supervisor.tick()  # statuses speak of this process before its port answers
+    app = GatewayApp(settings, supervisor)
+    server = build_server(app, host=settings.host, port=settings.port)
+    ticking = asyncio.get_running_loop().create_task(supervisor.run())
+    on_stop(lambda: _stop(app, server, settings))
+    url = f"http://{settings.host}:{settings.port}"
+    write_json(home.gateway, {"url": url, "pid": os.getpid()})
+    _LOG.info("the serving gateway of %s listens at %s", settings.home, url)
+    ticking.add_done_callback(lambda task: None if task.cancelled() else server.stop())
+    await server.serve()
+    if ticking.done():
+        _LOG.error("the supervisor ended: %r", ticking.exception())
+    ticking.cancel()
+    await supervisor.stop()
+
+
+def _stop(app: GatewayApp, server: Any, settings: GatewaySettings) -> None:
+    """Answer what is in flight, then stop."""
+    if app.draining:
+        return
+    app.draining = True
+
+    async def finish() -> None:
+        await asyncio.sleep(_FAREWELL_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settings.drain_seconds):
+                while app.n_in_flight:
+                    await asyncio.sleep(0.01)
+        server.stop()
+
+    app.farewell = asyncio.get_running_loop().create_task(finish())

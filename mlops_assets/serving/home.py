@@ -1,0 +1,91 @@
+"""Where the local gateway and its clients keep things, under `<MLOPS_HOME>/serving`.
+
+manifests/<service>.json   what should be live, written by `embedded.py`
+status/<service>.json      what is, written by the gateway, in the form of KServe's status
+ready/<service>.json       the last stable predictor that was ready; it serves while a new one fails
+gateway.json               address and process of the gateway that ran last
+gateway.lock               held by the gateway that runs
+run/, logs/                sockets and logs of the revisions' processes
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_assets.errors import ServingError
+
+
+@dataclass(frozen=True, slots=True)
+class ServingHome:
+    """Paths under one `<MLOPS_HOME>/serving`."""
+
+    root: Path
+
+    @classmethod
+    def under(cls, home: Path) -> "ServingHome":
+        """The serving part of an MLOPS_HOME."""
+        return cls(home.resolve() / "serving")
+
+    @property
+    def manifests(self) -> Path:
+        """Folder of the declared services."""
+        return self.root / "manifests"
+
+    def manifest(self, service: str) -> Path:
+        """The declaration of a service."""
+        return self.manifests / f"{service}.json"
+
+    def status(self, service: str) -> Path:
+        """The status of a service."""
+        return self.root / "status" / f"{service}.json"
+
+    def ready(self, service: str) -> Path:
+        """The last stable predictor of a service that was ready."""
+        return self.root / "ready" / f"{service}.json"
+
+    @property
+    def gateway(self) -> Path:
+        """Address and process of the gateway."""
+        return self.root / "gateway.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the running gateway."""
+        return self.root / "gateway.lock"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the revisions' logs."""
+        return self.root / "logs"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file aside, then switch it in; a reader sees the old or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as aside:
+            json.dump(content, aside, indent=1)
+            aside.flush()
+            os.fsync(aside.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None when there is none.
+
+    Raises:
+        ServingError: the file is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ServingError(f"{path} is not JSON: {error}") from error

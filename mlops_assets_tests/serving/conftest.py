@@ -1,0 +1,21 @@
+"""Fixtures of the serving tests."""
+
+from pathlib import Path
+
+import pytest
+
+from mlops_assets_tests.serving.packages import write_binary_model
+
+
+@pytest.fixture(scope="session")
+def positive_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packaged model; class 1 when x0 − 2·x1 + hours/2 is positive."""
+    return write_binary_model(tmp_path_factory.mktemp("models") / "positive")
+
+
+@pytest.fixture(scope="session")
+def negative_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model with the opposite answers."""
+    return write_binary_model(
+        tmp_path_factory.mktemp("models") / "negative", sign=-1.0, digest="b" * 64
+    )

@@ -1,0 +1,122 @@
+"""Real gateways and predictors in processes of their own, for the tests of this folder."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from mlops_assets.kserve.manifest import build_inference_service
+from mlops_assets.spec import (
+    EstimatorSpec,
+    FeaturesSpec,
+    ModelSpec,
+    ServingSpec,
+    SourceSpec,
+    TargetSpec,
+)
+from mlops_assets_tests.serving.packages import NUMBERS
+
+_START_SECONDS = 20.0
+
+
+def find_free_port() -> int:
+    """A port that nothing listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(url: str, process: subprocess.Popen[str], seconds: float = _START_SECONDS) -> None:
+    """Return once the URL answers 200; fails with the process' log when it ends or takes long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            _, log = process.communicate()
+            raise AssertionError(f"ended with {process.returncode}: {log}")
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(url, timeout=1, trust_env=False).status_code == 200:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"{url} did not answer in {seconds} s")
+
+
+@contextlib.contextmanager
+def running_module(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A `python -m module` that is ended by SIGTERM, and killed when that does not end it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments, f"--parent-pid={os.getpid()}"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+@contextlib.contextmanager
+def running_gateway(home: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """A gateway whose port answers."""
+    arguments = (f"--home={home}", f"--port={port}")
+    with running_module("mlops_assets.serving.gateway", *arguments) as process:
+        wait_for(f"http://127.0.0.1:{port}/healthz", process)
+        yield process
+
+
+@contextlib.contextmanager
+def running_predictor(model_dir: Path, *more: str) -> Iterator[str]:
+    """A predictor of the model `toy`; yields its URL."""
+    port = find_free_port()
+    arguments = ("--model-name=toy", f"--model-dir={model_dir}", f"--port={port}", *more)
+    with running_module("mlops_assets.serving.predictor", *arguments) as process:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/v2/health/ready", process)
+        yield url
+
+
+def toy_spec(name: str = "toy", ready_timeout_seconds: int = 20) -> ModelSpec:
+    """The document of a model on the features of `packages.write_binary_model`."""
+    return ModelSpec(
+        name=name,
+        description="Is it positive?",
+        owners=["team:tests"],
+        source=SourceSpec(path="rows.csv"),
+        features=FeaturesSpec(numeric=NUMBERS),
+        target=TargetSpec(column="y", task="binary"),
+        model=EstimatorSpec(estimator="sklearn.linear_model.LogisticRegression"),
+        serving=ServingSpec(ready_timeout_seconds=ready_timeout_seconds),
+    )
+
+
+def toy_manifest(
+    model_dir: Path,
+    version: int = 1,
+    *,
+    name: str = "toy",
+    digest: str = "a" * 64,
+    seconds: int = 20,
+) -> dict[str, Any]:
+    """The InferenceService of a packaged toy model."""
+    return build_inference_service(
+        toy_spec(name, seconds),
+        version=version,
+        storage_uri=model_dir.as_uri(),
+        model_digest=digest,
+        mlflow_run_id="run",
+    )

@@ -1,0 +1,135 @@
+"""The contract suite of serving backends: what each must do, whatever runs behind it.
+
+A backend joins by a function that yields it ready for use, in `BACKENDS`.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_assets.errors import ServingError
+from mlops_assets.kserve.manifest import manifest_digest
+from mlops_assets.serving.backend import ServingBackend
+from mlops_assets.serving.embedded import EmbeddedServing
+from mlops_assets_tests.serving.running import find_free_port, running_gateway, toy_manifest
+
+POSITIVE = {"x0": 3.0, "x1": -1.0, "hours per day": 0.5}
+
+
+@contextlib.contextmanager
+def embedded(home: Path) -> Iterator[ServingBackend]:
+    with running_gateway(home, find_free_port()):
+        yield EmbeddedServing(home)
+
+
+BACKENDS: dict[str, Callable[[Path], AbstractContextManager[ServingBackend]]] = {
+    "embedded": embedded
+}
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServingBackend]:
+    with BACKENDS[request.param](tmp_path_factory.mktemp("home")) as made:
+        yield made
+
+
+@pytest.fixture
+def manifest(backend: ServingBackend, positive_model: Path) -> Iterator[dict[str, Any]]:
+    declared = toy_manifest(positive_model)
+    yield declared
+    backend.delete("toy")
+    wait_gone(backend, "toy")
+
+
+def wait_gone(backend: ServingBackend, service: str) -> None:
+    deadline = time.monotonic() + 30
+    while backend.status(service) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_what_was_never_declared_has_no_status(backend: ServingBackend) -> None:
+    assert backend.status("nobody") is None
+    with pytest.raises(ServingError, match="nobody"):
+        backend.traffic("nobody")
+    with pytest.raises(ServingError, match="nobody"):
+        backend.predict("nobody", [POSITIVE])
+    with pytest.raises(ServingError, match="nobody"):
+        backend.wait_ready("nobody", 1, 1.0)
+    backend.delete("nobody")
+
+
+def test_a_declared_version_gets_ready_and_answers(
+    backend: ServingBackend, manifest: dict[str, Any]
+) -> None:
+    backend.apply(manifest)
+    status = backend.wait_ready("toy", 1, 20.0)
+    assert (status.phase, status.ready_revision, status.traffic) == ("ready", "v1", {"v1": 100})
+    assert status.manifest_digest == manifest_digest(manifest)
+    assert backend.traffic("toy") == {"v1": 100}
+    answer = backend.predict("toy", [POSITIVE, {**POSITIVE, "x0": -9.0}])
+    assert answer["predictions"] == [1, 0]
+    assert answer["classes"] == [0, 1]
+    assert (answer["model_name"], answer["model_version"]) == ("toy", "1")
+    assert answer["id"]
+
+
+def test_declaring_twice_changes_nothing(backend: ServingBackend, manifest: dict[str, Any]) -> None:
+    backend.apply(manifest)
+    before = backend.wait_ready("toy", 1, 20.0)
+    backend.apply(manifest)
+    assert backend.wait_ready("toy", 1, 20.0) == before
+
+
+def test_a_new_version_takes_the_traffic_once_it_is_ready(
+    backend: ServingBackend, manifest: dict[str, Any], negative_model: Path
+) -> None:
+    backend.apply(manifest)
+    backend.wait_ready("toy", 1, 20.0)
+    backend.apply(toy_manifest(negative_model, 2, digest="b" * 64))
+    status = backend.wait_ready("toy", 2, 20.0)
+    assert (status.ready_revision, status.traffic) == ("v2", {"v2": 100})
+    assert backend.predict("toy", [POSITIVE])["predictions"] == [0]
+    with pytest.raises(ServingError, match="declares revision v2, not v1"):
+        backend.wait_ready("toy", 1, 1.0)
+
+
+def test_a_version_that_fails_says_why_and_the_old_one_serves(
+    backend: ServingBackend, manifest: dict[str, Any], negative_model: Path
+) -> None:
+    backend.apply(manifest)
+    backend.wait_ready("toy", 1, 20.0)
+    backend.apply(toy_manifest(negative_model, 2, digest="c" * 64))
+    with pytest.raises(ServingError, match=f"v2 failed.*expected {'c' * 64}.*v1 still serves"):
+        backend.wait_ready("toy", 2, 20.0)
+    assert backend.traffic("toy") == {"v1": 100}
+    assert backend.predict("toy", [POSITIVE])["predictions"] == [1]
+    status = backend.status("toy")
+    assert status is not None
+    assert (status.phase, status.ready_revision, status.declared_revision) == ("failed", "v1", "v2")
+
+
+def test_wrong_rows_are_refused_with_the_reason(
+    backend: ServingBackend, manifest: dict[str, Any]
+) -> None:
+    backend.apply(manifest)
+    backend.wait_ready("toy", 1, 20.0)
+    with pytest.raises(ServingError, match=r"400.*'hours per day' is missing"):
+        backend.predict("toy", [{"x0": 1.0, "x1": 1.0}])
+
+
+def test_a_deleted_service_is_gone(backend: ServingBackend, manifest: dict[str, Any]) -> None:
+    backend.apply(manifest)
+    backend.wait_ready("toy", 1, 20.0)
+    backend.delete("toy")
+    wait_gone(backend, "toy")
+    with pytest.raises(ServingError, match="toy"):
+        backend.predict("toy", [POSITIVE])
+    backend.delete("toy")
