@@ -1,6 +1,6 @@
 """Pictures of a candidate on the rows that judge it: PNG bytes by file name."""
 
-from mlops_assets.modeling.evaluation import Contestant
+from mlops_assets.modeling.contestants import Contestant
 from mlops_assets.modeling.features import BuiltFrame
 from mlops_assets.spec import ModelSpec
 

@@ -93,7 +93,8 @@ class CalibrationGate(Document):
 
     maximum_error: float = Field(0.1, gt=0)
     """Classes: largest expected calibration error over 10 bins of equal count. Regression: largest
-    absolute mean error in standard deviations of the target."""
+    absolute mean error in standard deviations of the target. What perfect calibration would show by
+    chance on as many rows is taken off first."""
 
 
 class RowsGate(Document):
