@@ -15,7 +15,7 @@ from mlops_assets.assets.dataset import build_dataset
 from mlops_assets.assets.evaluation import build_evaluation
 from mlops_assets.assets.features import build_features
 from mlops_assets.assets.registry import build_model_version
-from mlops_assets.assets.serving import build_inference_service
+from mlops_assets.assets.serving import build_inference_service_asset
 from mlops_assets.assets.training import build_trained_model
 from mlops_assets.automation.schedules import build_job, build_schedule
 from mlops_assets.resources.environment import default_resources
@@ -61,7 +61,7 @@ class ModelPipeline(dg.Component, dg.Model, dg.Resolvable):
                 build_trained_model(spec),
                 build_evaluation(spec),
                 build_model_version(spec),
-                build_inference_service(spec),
+                build_inference_service_asset(spec),
             ],
             jobs=[build_job(spec)],
             schedules=[schedule] if schedule is not None else [],

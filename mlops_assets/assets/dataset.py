@@ -1,9 +1,8 @@
 """The asset `[<model>, dataset]`: an immutable snapshot of the source, checked by its contract."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import dagster as dg
 
@@ -62,3 +61,54 @@ def build_dataset(spec: ModelSpec, folder: Path) -> dg.AssetsDefinition:
         )
 
     return dataset
+
+
+def _metadata(snapshot: DatasetSnapshot, fingerprint: str | None) -> dict[str, Any]:
+    columns = [
+        dg.TableColumn(name, kind, description=f"{snapshot.null_counts.get(name, 0):,} missing")
+        for name, kind in snapshot.columns.items()
+    ]
+    return {
+        "dagster/row_count": snapshot.n_rows,
+        "dagster/column_schema": dg.TableSchema(columns),
+        "dagster/uri": snapshot.uri,
+        "snapshot_version": snapshot.version,
+        "snapshot_digest": snapshot.digest,
+        "null_counts": dg.MetadataValue.json(snapshot.null_counts),
+        "quarantined_rows": snapshot.n_quarantined,
+        "quarantine_uri": snapshot.quarantine_uri or "nothing is quarantined",
+        SOURCE_FINGERPRINT: fingerprint or "must be read to know",
+        **{f"source/{name}": value for name, value in snapshot.facts.items()},
+    }
+
+
+def _contract_result(key: dg.AssetKey, report: ContractReport) -> dg.AssetCheckResult:
+    records = [
+        dg.TableRecord(
+            {
+                "column": found.column,
+                "rule": found.rule,
+                "allowed": found.allowed,
+                "rows": found.count,
+                "examples": ", ".join(f"row {e.row}: {e.value!r}" for e in found.examples),
+            }
+        )
+        for found in report.columns
+    ]
+    metadata: dict[str, Any] = {
+        "reason": report.reason,
+        "rows_checked": report.n_rows,
+        "violating_rows": report.n_violating_rows,
+        "violation_ratio": report.violation_ratio,
+        "allowed_ratio": report.allowed_ratio,
+        "on_violation": report.on_violation,
+    }
+    if records:
+        metadata["violations"] = dg.MetadataValue.table(records)
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name="contract",
+        passed=report.passed,
+        description=report.reason,
+        metadata=metadata,
+    )

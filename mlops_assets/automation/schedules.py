@@ -62,7 +62,10 @@ def build_schedule(spec: ModelSpec) -> dg.ScheduleDefinition | None:
 def newest_partition(spec: ModelSpec, now: datetime) -> str | None:
     """Key of the newest partition that has ended; None without partitions."""
     partitions = dataset_partitions(spec)
-    return None if partitions is None else partitions.get_last_partition_key(current_time=now)
+    if partitions is None:
+        return None
+    with dg.partition_loading_context(effective_dt=now):
+        return partitions.get_last_partition_key()
 
 
 def dataset_partitions(spec: ModelSpec) -> dg.TimeWindowPartitionsDefinition | None:

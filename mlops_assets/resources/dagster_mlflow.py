@@ -31,7 +31,7 @@ def mlflow_resource(tracking_uri: str, experiment_name: str) -> dg.ResourceDefin
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri, tracking_uri)
-        run_id = claim_run(client, experiment_name, context.run.run_id)
+        run_id = claim_run(client, experiment_name, str(context.run_id))
         config = {
             "experiment_name": experiment_name,
             "mlflow_tracking_uri": tracking_uri,
@@ -86,7 +86,7 @@ def run_status(planned: Set[str], steps: Mapping[str, str], *, interrupted: bool
 
 def _status_of(context: dg.InitResourceContext) -> RunStatus:
     instance, run = context.instance, context.run
-    if instance is None:
+    if instance is None or run is None:
         return "FINISHED"
     current = instance.get_run_by_id(run.run_id)
     planned: Sequence[str] = run.step_keys_to_execute or ()

@@ -3,7 +3,7 @@
 | variable | default | meaning |
 |---|---|---|
 | `MLOPS_HOME` | `.mlops` in the working folder | everything that the embedded platform keeps |
-| `MLOPS_GATEWAY_URL` | `http://127.0.0.1:8080` | the serving gateway |
+| `MLOPS_GATEWAY_URL` | as the home says | the serving gateway |
 | `MLOPS_MLFLOW_UI_URL` | `http://127.0.0.1:5000` | where links to MLflow point |
 | `MLOPS_EXECUTOR` | `in_process` | `in_process` or `multiprocess` |
 """
@@ -21,7 +21,7 @@ from mlops_assets.errors import PlatformError
 from mlops_assets.resources.dagster_mlflow import mlflow_resource
 from mlops_assets.resources.lake import LakeResource
 from mlops_assets.resources.records import RecordIOManager
-from mlops_assets.resources.serving import EmbeddedServing
+from mlops_assets.resources.serving import EmbeddedServingResource
 from mlops_assets.resources.tracking import TrackingResource
 
 
@@ -44,8 +44,8 @@ def embedded_resources(environment: Mapping[str, str]) -> dict[str, Any]:
             artifact_root=artifact_root,
             ui_url=environment.get("MLOPS_MLFLOW_UI_URL", "http://127.0.0.1:5000"),
         ),
-        "serving": EmbeddedServing(
-            home=str(home), url=environment.get("MLOPS_GATEWAY_URL", "http://127.0.0.1:8080")
+        "serving": EmbeddedServingResource(
+            home=str(home), url=environment.get("MLOPS_GATEWAY_URL")
         ),
         "mlflow": mlflow_resource(tracking_uri=uri, experiment_name="dagster"),
     }

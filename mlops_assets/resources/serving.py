@@ -1,5 +1,6 @@
 """Where InferenceServices run, as Dagster resources: one class for each backend."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -9,14 +10,14 @@ if TYPE_CHECKING:
     from mlops_assets.serving.backend import ServingBackend
 
 
-class EmbeddedServing(dg.ConfigurableResource["ServingBackend"]):
+class EmbeddedServingResource(dg.ConfigurableResource["ServingBackend"]):
     """The serving gateway on this machine."""
 
     home: str = Field(description="MLOPS_HOME, which holds the manifests that the gateway serves.")
-    url: str = Field(description="Where the gateway answers.")
+    url: str | None = Field(None, description="Where the gateway answers; None: as its home says.")
 
     def create_resource(self, context: dg.InitResourceContext) -> "ServingBackend":  # noqa: ARG002
         """The gateway's client of `mlops_assets.serving`."""
-        from mlops_assets.serving.embedded import EmbeddedBackend
+        from mlops_assets.serving.embedded import EmbeddedServing
 
-        return EmbeddedBackend(self.home, self.url)
+        return EmbeddedServing(Path(self.home), self.url)

@@ -1,0 +1,106 @@
+"""The asset `[<model>, features]`: the training frame, with the side of every row."""
+
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.assets.attributes import asset_attributes, data_version, readable_failures
+from mlops_assets.data.snapshots import DatasetSnapshot, Lake
+from mlops_assets.errors import ContractError
+from mlops_assets.modeling.features import TrainingFrame, build_frame
+from mlops_assets.spec import ModelSpec
+
+
+def build_features(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The features asset and its blocking check `no_giveaway`."""
+    key = dg.AssetKey([spec.name, "features"])
+    attributes = asset_attributes(spec, "features", {"polars", "deltalake"})
+
+    @dg.asset(
+        **attributes,
+        description=f"Training frame of {spec.name}: features, target and side of the split.",
+        ins={"dataset": dg.AssetIn(key=[spec.name, "dataset"])},
+        check_specs=[
+            dg.AssetCheckSpec(
+                "no_giveaway",
+                asset=key,
+                blocking=True,
+                description="No single feature predicts the target too well to be known before.",
+            )
+        ],
+    )
+    def features(
+        dataset: DatasetSnapshot, lake: dg.ResourceParam[Lake]
+    ) -> dg.MaterializeResult[TrainingFrame]:
+        with readable_failures():
+            if not dataset.contract.passed:
+                raise ContractError(f"{spec.name}/dataset: {dataset.contract.reason}")
+            built = build_frame(lake.read_snapshot(dataset), spec)
+            digest = built.facts.digest
+            uri, version = lake.write_frame(spec.name, "features", built.frame, digest)
+        record = built.record(
+            uri=uri,
+            version=version,
+            dataset_digest=dataset.digest,
+            dataset_version=dataset.version,
+        )
+        return dg.MaterializeResult(
+            value=record,
+            data_version=data_version(digest, dataset.digest, attributes["code_version"]),
+            metadata=_metadata(record),
+            check_results=[_giveaway_result(key, spec, record)],
+        )
+
+    return features
+
+
+def _metadata(record: TrainingFrame) -> dict[str, Any]:
+    return {
+        "dagster/row_count": record.n_training + record.n_validation,
+        "dagster/column_schema": dg.TableSchema(
+            [dg.TableColumn(field.name, field.kind) for field in record.features]
+        ),
+        "dagster/uri": record.uri,
+        "frame_version": record.version,
+        "training_rows": record.n_training,
+        "validation_rows": record.n_validation,
+        "rows_without_target": record.n_without_target,
+        "class_counts": dg.MetadataValue.json(record.class_counts),
+        "split": dg.MetadataValue.json(record.split.model_dump(mode="json")),
+        "warnings": dg.MetadataValue.md(_bullets(record.warnings)),
+    }
+
+
+def _giveaway_result(
+    key: dg.AssetKey, spec: ModelSpec, record: TrainingFrame
+) -> dg.AssetCheckResult:
+    limit = spec.features.maximum_single_column_score
+    scores = {name: s for name, s in record.single_column_scores.items() if s is not None}
+    giveaways = {name: score for name, score in scores.items() if score >= limit}
+    best = max(scores, key=lambda name: scores[name], default=None)
+    if giveaways:
+        named = ", ".join(f"{name} ({score:.3f})" for name, score in giveaways.items())
+        reason = f"{named} alone predicts {spec.target.column}; limit {limit}. Known beforehand?"
+    elif best is None:
+        reason = "no feature could be scored alone"
+    else:
+        reason = f"the best single feature is {best} with {scores[best]:.3f}; limit {limit}"
+    table = [
+        dg.TableRecord({"feature": name, "score": round(score, 4)})
+        for name, score in sorted(scores.items(), key=lambda item: -item[1])
+    ]
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name="no_giveaway",
+        passed=not giveaways,
+        description=reason,
+        metadata={
+            "reason": reason,
+            "threshold": limit,
+            **({"scores": dg.MetadataValue.table(table)} if table else {}),
+        },
+    )
+
+
+def _bullets(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines) or "none"

@@ -1,0 +1,69 @@
+"""The asset `[<model>, model_version]`: a candidate that passed its gates, registered in MLflow."""
+
+import os
+
+import dagster as dg
+
+from mlops_assets.assets.attributes import asset_attributes, readable_failures
+from mlops_assets.assets.evaluation import SPLIT_TAG, JudgedModel
+from mlops_assets.assets.training import mlflow_links
+from mlops_assets.errors import RegistryError
+from mlops_assets.modeling.tracking import RegisteredVersion, Tracking
+from mlops_assets.spec import ModelSpec
+
+
+def build_model_version(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The model_version asset."""
+
+    @dg.asset(
+        **asset_attributes(spec, "model_version", {"mlflow"}),
+        description=f"Version of {spec.registered_model} in the MLflow registry.",
+        ins={"evaluation": dg.AssetIn(key=[spec.name, "evaluation"])},
+    )
+    def model_version(
+        context: dg.AssetExecutionContext,
+        evaluation: JudgedModel,
+        tracking: dg.ResourceParam[Tracking],
+    ) -> dg.MaterializeResult[RegisteredVersion]:
+        candidate = evaluation.candidate
+        with readable_failures():
+            if evaluation.refusals:
+                raise RegistryError(f"refused: {'; '.join(evaluation.refusals)}")
+            version = tracking.register(
+                spec.registered_model,
+                model_digest=candidate.model_digest,
+                uri=candidate.uri,
+                mlflow_run_id=candidate.mlflow_run_id,
+                tags=_tags(spec, evaluation, context.run_id),
+            )
+        return dg.MaterializeResult(
+            value=version,
+            data_version=dg.DataVersion(str(version.version)),
+            metadata={
+                **mlflow_links(tracking, version.mlflow_run_id),
+                "registered_model": version.name,
+                "version": version.version,
+                "model_digest": version.model_digest,
+                "model_uri": version.uri,
+                "tags": dg.MetadataValue.json(version.tags),
+            },
+        )
+
+    return model_version
+
+
+def _tags(spec: ModelSpec, judged: JudgedModel, dagster_run_id: str) -> dict[str, str]:
+    """Which data, code, run and evidence made this version."""
+    candidate, evaluation = judged.candidate, judged.evaluation
+    value = evaluation.metrics["candidate"][evaluation.metric].value
+    return {
+        "mlops.dataset_digest": candidate.dataset_digest,
+        "mlops.frame_digest": candidate.frame_digest,
+        "mlops.dagster_run_id": dagster_run_id,
+        "mlops.image": os.environ.get("DAGSTER_CURRENT_IMAGE", "none"),
+        f"mlops.{evaluation.metric}": f"{value:.6g}" if value is not None else "unknown",
+        "mlops.judged_rows": str(evaluation.n_rows),
+        SPLIT_TAG: candidate.split.model_dump_json(),
+        **{f"mlops.{name}": fact for name, fact in candidate.facts.items()},
+        **spec.registry.tags,
+    }
