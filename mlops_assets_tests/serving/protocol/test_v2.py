@@ -1,0 +1,157 @@
+"""V2 requests: tensors in JSON and in binary, and what is said about wrong ones."""
+
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlops_assets.modeling.manifest import FeatureField
+from mlops_assets.serving.protocol.batch import Answer
+from mlops_assets.serving.protocol.refusal import RequestError
+from mlops_assets.serving.protocol.v2 import InferBatch, decode_request, encode_answer
+
+FEATURES = [
+    FeatureField(name="hours", kind="number"),
+    FeatureField(name="genre", kind="category"),
+    FeatureField(name="plays", kind="boolean"),
+]
+NUMBERS = [FeatureField(name="a", kind="number"), FeatureField(name="b", kind="number")]
+HOURS = {"name": "hours", "shape": [2], "datatype": "FP64", "data": [1.5, None]}
+GENRE = {"name": "genre", "shape": [2, 1], "datatype": "BYTES", "data": ["x", None]}
+PLAYS = {"name": "plays", "shape": [2], "datatype": "BOOL", "data": [True, False]}
+
+
+def decode(
+    request: dict[str, Any], features: list[FeatureField] = FEATURES, tail: bytes = b""
+) -> InferBatch:
+    text = json.dumps(request).encode()
+    return decode_request(
+        text + tail,
+        features,
+        json_length=len(text) if tail else None,
+        max_rows=5,
+        outputs=("predict", "predict_proba"),
+    )
+
+
+def test_one_tensor_for_each_feature_in_any_order() -> None:
+    request = decode({"id": "7", "inputs": [PLAYS, GENRE, HOURS]})
+    hours, genre, plays = request.batch.columns
+    assert hours[0] == 1.5
+    assert np.isnan(hours[1])
+    assert genre.tolist() == ["x", None]
+    assert plays.tolist() == [1.0, 0.0]
+    assert request.id == "7"
+    assert request.binary == {"predict": False, "predict_proba": False}
+
+
+@pytest.mark.parametrize("data", [[1, 2, 3, 4], [[1, 2], [3, 4]]], ids=["flat", "nested"])
+@pytest.mark.parametrize("datatype", ["FP32", "FP64", "INT64", "UINT8"])
+def test_one_matrix_of_all_features(data: list[Any], datatype: str) -> None:
+    tensor = {"name": "any", "shape": [2, 2], "datatype": datatype, "data": data}
+    request = decode({"inputs": [tensor]}, NUMBERS)
+    assert [column.tolist() for column in request.batch.columns] == [[1.0, 3.0], [2.0, 4.0]]
+
+
+@pytest.mark.parametrize("dtype", ["FP16", "FP32", "FP64", "INT8", "UINT32"])
+def test_a_binary_matrix(dtype: str) -> None:
+    numpy_names = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8", "INT8": "i1", "UINT32": "<u4"}
+    raw = np.array([[1, 2], [3, 4]], dtype=numpy_names[dtype]).tobytes()
+    tensor = {
+        "name": "any",
+        "shape": [2, 2],
+        "datatype": dtype,
+        "parameters": {"binary_data_size": len(raw)},
+    }
+    request = decode({"inputs": [tensor]}, NUMBERS, tail=raw)
+    assert [column.tolist() for column in request.batch.columns] == [[1.0, 3.0], [2.0, 4.0]]
+
+
+def test_binary_texts() -> None:
+    raw = b"".join(struct.pack("<I", len(text)) + text for text in (b"rock", b""))
+    tensor = {**GENRE, "parameters": {"binary_data_size": len(raw)}}
+    del tensor["data"]
+    request = decode({"inputs": [HOURS, tensor, PLAYS]}, tail=raw)
+    assert request.batch.columns[1].tolist() == ["rock", ""]
+
+
+WRONG: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "no_inputs": ([], "at least one tensor"),
+    "missing_column": ([HOURS, GENRE], "missing plays"),
+    "unknown_column": ([HOURS, GENRE, {**PLAYS, "name": "z"}], "missing plays; not known z"),
+    "twice": ([HOURS, GENRE, PLAYS, PLAYS], "a name stands twice"),
+    "wrong_length": ([HOURS, GENRE, {**PLAYS, "shape": [3], "data": [True] * 3}], "expected [2]"),
+    "wrong_count": ([{**HOURS, "data": [1]}, GENRE, PLAYS], "promises 2 values, found 1"),
+    "wrong_dtype": ([{**HOURS, "datatype": "BYTES"}, GENRE, PLAYS], "found BYTES"),
+    "no_dtype": ([{**HOURS, "datatype": "FP8"}, GENRE, PLAYS], "expected one of BOOL"),
+    "text_in_number": ([{**HOURS, "data": [1, "a"]}, GENRE, PLAYS], "found text 'a'"),
+    "float_in_boolean": ([HOURS, GENRE, {**PLAYS, "datatype": "INT8", "data": [0, 2]}], "true, f"),
+    "no_data": ([{"name": "hours", "shape": [2], "datatype": "FP64"}, GENRE, PLAYS], "found none"),
+    "negative": ([{**HOURS, "shape": [-2]}, GENRE, PLAYS], "sizes ≥ 0"),
+    "no_rows": ([{**t, "shape": [0], "data": []} for t in (HOURS, GENRE, PLAYS)], "one row"),
+    "wide": ([{**HOURS, "shape": [2, 4], "data": [1] * 8}], "expected [n, 3]"),
+    "nesting": ([{**HOURS, "shape": [2, 1], "data": [[1], [1, 2]]}, GENRE, PLAYS], "another n"),
+    "infinite": ([{**HOURS, "data": [1, 3.5e38]}, GENRE, PLAYS], "at most 3.4e+38"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_tensors_are_told(case: str) -> None:
+    tensors, message = WRONG[case]
+    with pytest.raises(RequestError) as refused:
+        decode({"inputs": tensors})
+    assert refused.value.status == 400
+    assert message in refused.value.reason
+
+
+@pytest.mark.parametrize(
+    ("shape", "status"), [([5], 200), ([6], 413), ([10**30], 413)], ids=lambda v: str(v)[:12]
+)
+def test_too_many_rows(shape: list[int], status: int) -> None:
+    n = min(shape[0], 10)
+    tensor = {"name": "a", "shape": shape, "datatype": "FP64", "data": [1.0] * n}
+    try:
+        decode({"inputs": [tensor]}, NUMBERS[:1])
+        found = 200
+    except RequestError as refused:
+        found = refused.status
+    assert found == status
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [(17, "expected at most the 16"), (8, "take 16 bytes, found 8"), ("x", "found text")],
+    ids=["too_long", "too_short", "text"],
+)
+def test_wrong_binary_sizes_are_told(size: object, message: str) -> None:
+    tensor = {"name": "a", "shape": [2], "datatype": "FP64"}
+    with pytest.raises(RequestError, match=message):
+        decode(
+            {"inputs": [{**tensor, "parameters": {"binary_data_size": size}}]},
+            NUMBERS[:1],
+            tail=bytes(16),
+        )
+
+
+def test_an_unknown_output_is_told() -> None:
+    with pytest.raises(RequestError, match="predict or predict_proba, found text 'x'"):
+        decode({"inputs": [HOURS, GENRE, PLAYS], "outputs": [{"name": "x"}]})
+
+
+def test_requested_outputs_come_in_their_order_and_form() -> None:
+    answer = Answer(["no", "yes"], np.array([[0.75, 0.25], [0.5, 0.5]]))
+    outputs = [
+        {"name": "predict_proba", "parameters": {"binary_data": True}},
+        {"name": "predict", "parameters": {"binary_data": True}},
+    ]
+    request = decode({"inputs": [HOURS, GENRE, PLAYS], "outputs": outputs})
+    body, length = encode_answer(
+        answer, request, classes=["no", "yes"], identity={"model_name": "m"}
+    )
+    assert length is not None
+    head = json.loads(body[:length])
+    assert [tensor["name"] for tensor in head["outputs"]] == ["predict_proba", "predict"]
+    assert np.frombuffer(body[length : length + 32], "<f8").tolist() == [0.75, 0.25, 0.5, 0.5]
+    assert body[length + 32 :] == b"\x02\0\0\0no\x03\0\0\0yes"
