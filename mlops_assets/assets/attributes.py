@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import BaseModel
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.spec import ModelSpec
@@ -33,8 +34,18 @@ _STEP_FIELDS: dict[str, set[str]] = {
 }
 
 
-def asset_attributes(spec: ModelSpec, asset: str, kinds: Set[str]) -> dict[str, Any]:
-    """Keyword arguments of `dg.asset` that all assets share."""
+def asset_attributes(
+    spec: ModelSpec, asset: str, kinds: Set[str], record: type[BaseModel]
+) -> dict[str, Any]:
+    """Keyword arguments of `dg.asset` that all assets share.
+
+    Args:
+        spec: The model.
+        asset: Name of the asset.
+        kinds: Technologies that the Dagster UI shows.
+        record: Class of the asset's record. It is passed apart from the annotation, since Dagster
+            takes an asset with checks for one without a value when it reads `MaterializeResult`.
+    """
     resources = spec.kubernetes.steps.get(asset)  # type: ignore[call-overload]
     kubernetes = resources.to_dagster_k8s() if resources is not None else {}
     return {
@@ -45,6 +56,7 @@ def asset_attributes(spec: ModelSpec, asset: str, kinds: Set[str]) -> dict[str, 
         "kinds": set(kinds),
         "code_version": code_version(spec, asset),
         "io_manager_key": "records",
+        "dagster_type": record,
         "op_tags": {"dagster-k8s/config": kubernetes} if kubernetes else None,
     }
 

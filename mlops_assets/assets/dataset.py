@@ -27,7 +27,7 @@ def build_dataset(spec: ModelSpec, folder: Path) -> dg.AssetsDefinition:
     partitions = dataset_partitions(spec)
 
     @dg.asset(
-        **asset_attributes(spec, "dataset", {"polars", "deltalake"}),
+        **asset_attributes(spec, "dataset", {"polars", "deltalake"}, DatasetSnapshot),
         description=f"Snapshot of the source of {spec.name}, checked by its contract.",
         check_specs=[
             dg.AssetCheckSpec(
@@ -42,7 +42,7 @@ def build_dataset(spec: ModelSpec, folder: Path) -> dg.AssetsDefinition:
     )
     def dataset(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]
-    ) -> dg.MaterializeResult[DatasetSnapshot]:
+    ) -> dg.MaterializeResult:
         window = context.partition_time_window if context.has_partition_key_range else None
         with readable_failures():
             fingerprint = source_fingerprint(spec.source, base=folder)  # before the rows are read

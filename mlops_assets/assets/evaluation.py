@@ -48,7 +48,7 @@ def build_evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
     gates = [name for name in type(spec.gates).model_fields if getattr(spec.gates, name)]
 
     @dg.asset(
-        **asset_attributes(spec, "evaluation", {"mlflow"}),
+        **asset_attributes(spec, "evaluation", {"mlflow"}, JudgedModel),
         description=f"Candidate of {spec.name} beside champion and baseline on the same rows.",
         ins={
             "features": dg.AssetIn(key=[spec.name, "features"]),
@@ -69,7 +69,7 @@ def build_evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
         trained_model: TrainedModel,
         lake: dg.ResourceParam[Lake],
         tracking: dg.ResourceParam[Tracking],
-    ) -> dg.MaterializeResult[JudgedModel]:
+    ) -> dg.MaterializeResult:
         with readable_failures(), tracking.resumed(trained_model.mlflow_run_id) as run_id:
             built = BuiltFrame(lake.read_frame(features.uri, features.version).collect(), features)
             judged, files, card = _judge(spec, built, features, trained_model, tracking)

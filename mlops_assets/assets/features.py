@@ -14,7 +14,7 @@ from mlops_assets.spec import ModelSpec
 def build_features(spec: ModelSpec) -> dg.AssetsDefinition:
     """The features asset and its blocking check `no_giveaway`."""
     key = dg.AssetKey([spec.name, "features"])
-    attributes = asset_attributes(spec, "features", {"polars", "deltalake"})
+    attributes = asset_attributes(spec, "features", {"polars", "deltalake"}, TrainingFrame)
 
     @dg.asset(
         **attributes,
@@ -29,9 +29,7 @@ def build_features(spec: ModelSpec) -> dg.AssetsDefinition:
             )
         ],
     )
-    def features(
-        dataset: DatasetSnapshot, lake: dg.ResourceParam[Lake]
-    ) -> dg.MaterializeResult[TrainingFrame]:
+    def features(dataset: DatasetSnapshot, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
         with readable_failures():
             if not dataset.contract.passed:
                 raise ContractError(f"{spec.name}/dataset: {dataset.contract.reason}")

@@ -16,7 +16,7 @@ def build_model_version(spec: ModelSpec) -> dg.AssetsDefinition:
     """The model_version asset."""
 
     @dg.asset(
-        **asset_attributes(spec, "model_version", {"mlflow"}),
+        **asset_attributes(spec, "model_version", {"mlflow"}, RegisteredVersion),
         description=f"Version of {spec.registered_model} in the MLflow registry.",
         ins={"evaluation": dg.AssetIn(key=[spec.name, "evaluation"])},
     )
@@ -24,7 +24,7 @@ def build_model_version(spec: ModelSpec) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         evaluation: JudgedModel,
         tracking: dg.ResourceParam[Tracking],
-    ) -> dg.MaterializeResult[RegisteredVersion]:
+    ) -> dg.MaterializeResult:
         candidate = evaluation.candidate
         with readable_failures():
             if evaluation.refusals:

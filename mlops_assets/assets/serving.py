@@ -30,7 +30,7 @@ def build_inference_service_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     """The inference_service asset."""
 
     @dg.asset(
-        **asset_attributes(spec, "inference_service", {"kubernetes"}),
+        **asset_attributes(spec, "inference_service", {"kubernetes"}, LiveService),
         description=f"InferenceService {spec.service}: the champion of {spec.name}, live.",
         ins={"model_version": dg.AssetIn(key=[spec.name, "model_version"])},
     )
@@ -38,7 +38,7 @@ def build_inference_service_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         model_version: RegisteredVersion,
         tracking: dg.ResourceParam[Tracking],
         serving: dg.ResourceParam[ServingBackend],
-    ) -> dg.MaterializeResult[LiveService]:
+    ) -> dg.MaterializeResult:
         manifest = build_inference_service(
             spec,
             version=model_version.version,

@@ -49,7 +49,7 @@ def build_trained_model(spec: ModelSpec) -> dg.AssetsDefinition:
     """The trained_model asset."""
 
     @dg.asset(
-        **asset_attributes(spec, "trained_model", {"scikitlearn", "mlflow"}),
+        **asset_attributes(spec, "trained_model", {"scikitlearn", "mlflow"}, TrainedModel),
         description=f"Fitted pipeline of {spec.name}, packaged and logged to MLflow.",
         ins={
             "dataset": dg.AssetIn(key=[spec.name, "dataset"]),
@@ -62,7 +62,7 @@ def build_trained_model(spec: ModelSpec) -> dg.AssetsDefinition:
         features: TrainingFrame,
         lake: dg.ResourceParam[Lake],
         tracking: dg.ResourceParam[Tracking],
-    ) -> dg.MaterializeResult[TrainedModel]:
+    ) -> dg.MaterializeResult:
         identity = RunIdentity(context.run_id, context.asset_key.to_user_string())
         name = f"{spec.name} {context.run_id[:8]}"
         with (
@@ -83,7 +83,7 @@ def _train(  # one step's inputs, in the order of its work
     tracking: Tracking,
     run_id: str,
     package: Path,
-) -> dg.MaterializeResult[TrainedModel]:
+) -> dg.MaterializeResult:
     from mlops_assets.modeling.package import write_package
     from mlops_assets.modeling.training import train
 

@@ -1,10 +1,16 @@
 """The job that runs a model's whole pipeline, and its schedule."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from mlops_assets.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import (
+        UnresolvedAssetJobDefinition,  # what define_asset_job returns; not exported
+    )
 
 ASSETS = (
     "dataset",
@@ -22,7 +28,7 @@ def job_name(model: str) -> str:
     return f"{model}_pipeline"
 
 
-def build_job(spec: ModelSpec) -> dg.UnresolvedAssetJobDefinition:
+def build_job(spec: ModelSpec) -> "UnresolvedAssetJobDefinition":
     """The job `<model>_pipeline`: every asset of the model."""
     tags: dict[str, object] = {MODEL_TAG: spec.name}
     if kubernetes := spec.kubernetes.run.to_dagster_k8s():
