@@ -50,7 +50,8 @@ class Resampled:
 
     def minus(self, other: "Resampled", sign: int) -> "Resampled":
         """The paired difference, times a sign."""
-        return Resampled(sign * (self.value - other.value), sign * (self.draws - other.draws))
+        value, draws = self.value - other.value, self.draws - other.draws
+        return Resampled(sign * value + 0.0, sign * draws + 0.0)  # no negative zeros
 
     def interval(self, confidence: float) -> tuple[float, float] | None:
         """Percentile interval; None when more than 5 % of the redraws are undefined.
