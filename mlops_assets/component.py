@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import jinja2
 from pydantic import BaseModel
 
 from mlops_assets.assets.dataset import build_dataset
@@ -51,22 +52,33 @@ class ModelPipeline(dg.Component, dg.Model, dg.Resolvable):
         )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Assets, checks, job and schedule of the model. Reads no data, imports no model."""
-        spec = self.spec
-        schedule = build_schedule(spec)
-        return dg.Definitions(
-            assets=[
-                build_dataset(spec, _folder(context)),
-                build_features(spec),
-                build_trained_model(spec),
-                build_evaluation(spec),
-                build_model_version(spec),
-                build_inference_service_asset(spec),
-            ],
-            jobs=[build_job(spec)],
-            schedules=[schedule] if schedule is not None else [],
-            resources=default_resources(),
+        """The model's definitions, with the resources of this environment."""
+        return dg.Definitions.merge(
+            build_pipeline(self.spec, _folder(context)),
+            dg.Definitions(resources=default_resources()),
         )
+
+
+def build_pipeline(spec: ModelSpec, folder: Path) -> dg.Definitions:
+    """Assets, checks, job and schedule of a model. Reads no data, imports no model.
+
+    Args:
+        spec: The model.
+        folder: Where relative paths of its source start.
+    """
+    schedule = build_schedule(spec)
+    return dg.Definitions(
+        assets=[
+            build_dataset(spec, folder),
+            build_features(spec),
+            build_trained_model(spec),
+            build_evaluation(spec),
+            build_model_version(spec),
+            build_inference_service_asset(spec),
+        ],
+        jobs=[build_job(spec)],
+        schedules=[schedule] if schedule is not None else [],
+    )
 
 
 def _folder(context: dg.ComponentLoadContext) -> Path:
@@ -75,11 +87,24 @@ def _folder(context: dg.ComponentLoadContext) -> Path:
 
 
 def _render(context: dg.ResolutionContext, value: Any) -> Any:
-    """Fills in templates. A string stays a string: Dagster's own rendering makes 2 of "2"."""
+    """Fills in templates. What comes of one is a string: Dagster's own rendering makes 2 of "2"."""
     if isinstance(value, str):
-        return str(context.resolve_value(value)) if "{{" in value or "{%" in value else value
+        if "{{" not in value and "{%" not in value:
+            return value
+        return _TEMPLATES.from_string(value).render(context.scope)
     if isinstance(value, Mapping):
         return {key: _render(context, item) for key, item in value.items()}
     if isinstance(value, list):
         return [_render(context, item) for item in value]
     return value
+
+
+def _require_value(value: Any) -> Any:
+    if value is None:
+        raise ValueError("a template has no value: is its environment variable set?")
+    return value
+
+
+_TEMPLATES = jinja2.Environment(
+    undefined=jinja2.StrictUndefined, finalize=_require_value, autoescape=False
+)

@@ -1,0 +1,60 @@
+"""One gateway, one home and one Dagster instance for a module of integration tests."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mlops_assets.component import build_pipeline
+from mlops_assets.modeling.tracking import Tracking
+from mlops_assets.resources.environment import embedded_resources
+from mlops_assets.serving.embedded import EmbeddedServing
+from mlops_assets_tests.documents import churn_spec
+from mlops_assets_tests.serving.running import find_free_port, running_gateway
+
+
+@dataclass
+class Platform:
+    """What an integration test runs a document against."""
+
+    home: Path
+    instance: dg.DagsterInstance
+    serving: EmbeddedServing
+
+    @property
+    def tracking(self) -> Tracking:
+        """The MLflow of this home."""
+        return Tracking(f"sqlite:///{self.home}/mlflow.db", f"file://{self.home}/mlartifacts")
+
+    def definitions(self, folder: Path, **changes: Any) -> dg.Definitions:
+        """The definitions of a churn document that stands in a folder."""
+        resources = embedded_resources({"MLOPS_HOME": str(self.home)})
+        return dg.Definitions.merge(
+            build_pipeline(churn_spec(**changes), folder), dg.Definitions(resources=resources)
+        )
+
+    def run(
+        self, definitions: dg.Definitions, only: list[str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """Runs the pipeline, or some of its assets."""
+        job = definitions.resolve_job_def("churn_pipeline")
+        selection = [dg.AssetKey(["churn", asset]) for asset in only] if only else None
+        return job.execute_in_process(
+            instance=self.instance, asset_selection=selection, raise_on_error=False
+        )
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A home with a gateway and a Dagster instance."""
+    home = tmp_path_factory.mktemp("home")
+    with (
+        running_gateway(home, find_free_port()),
+        dg.DagsterInstance.local_temp(
+            str(home / "dagster"), overrides={"telemetry": {"enabled": False}}
+        ) as instance,
+    ):
+        yield Platform(home, instance, EmbeddedServing(home))
