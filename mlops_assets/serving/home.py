@@ -5,6 +5,7 @@ status/<service>.json      what is, written by the gateway, in the form of KServ
 ready/<service>.json       the last stable predictor that was ready; it serves while a new one fails
 gateway.json               address and process of the gateway that ran last
 gateway.lock               held by the gateway that runs
+segments/                  predictions and ground truth on their way to the tables
 run/, logs/                sockets and logs of the revisions' processes
 """
 
@@ -55,6 +56,21 @@ class ServingHome:
     def lock(self) -> Path:
         """Held by the running gateway."""
         return self.root / "gateway.lock"
+
+    @property
+    def predictions(self) -> Path:
+        """Folder of the prediction log's segments, by service."""
+        return self.root / "segments" / "predictions"
+
+    @property
+    def truths(self) -> Path:
+        """Folder of the ground truth's segments, by service."""
+        return self.root / "segments" / "truths"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables of predictions and of ground truth."""
+        return self.root.parent / "lake" / "serving"
 
     @property
     def logs(self) -> Path:

@@ -1,6 +1,7 @@
 """`python -m mlops_assets.serving.gateway`: the gateway's command line."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,8 @@ def read_arguments(arguments: Sequence[str] | None = None) -> GatewaySettings:
     add("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
     add("--port", type=int, default=8080, help="port to listen at (default: %(default)s)")
     add("--parent-pid", type=int, help="die with this process")
-    return GatewaySettings(**vars(parser.parse_args(arguments)))
+    found = vars(parser.parse_args(arguments))
+    return GatewaySettings(**found, sink_token=os.environ.get("MLOPS_SINK_TOKEN") or None)
 
 
 if __name__ == "__main__":

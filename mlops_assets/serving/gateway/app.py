@@ -9,6 +9,8 @@ from mlops_assets.serving.gateway.router import Router
 from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.gateway.supervisor import Supervisor
 from mlops_assets.serving.gateway.traffic import Traffic
+from mlops_assets.serving.gateway.truth import TruthLog, read_truths, require_token
+from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.protocol.http import (
     Receive,
     Reply,
@@ -33,6 +35,7 @@ class GatewayApp:
         self._supervisor = supervisor
         self._traffic = Traffic()
         self._router = Router(settings, supervisor, self._traffic)
+        self._truths = TruthLog(ServingHome.under(settings.home).truths)
         self.draining = False
         self.n_in_flight = 0
         self.farewell: asyncio.Task[None] | None = None  # kept, or it could be collected
@@ -59,6 +62,8 @@ class GatewayApp:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply:
         path: str = scope["path"]
+        if path == "/v1/ground-truth":
+            return await self._take_truth(scope, receive)
         service = find_service(path)
         if service is None:
             return self._page(path, scope["method"])
@@ -67,6 +72,21 @@ class GatewayApp:
         body = await read_body(receive, declared, self._settings.max_body_bytes)
         raw_path = scope.get("raw_path") or path.encode()
         return await self._router.forward(service, scope["method"], raw_path, headers, body)
+
+    async def _take_truth(self, scope: Scope, receive: Receive) -> Reply:
+        if scope["method"] != "POST":
+            raise RequestError(405, f"/v1/ground-truth: expected POST, found {scope['method']}")
+        headers = scope["headers"]
+        require_token(self._settings.sink_token, headers)
+        declared = read_headers(headers).content_length
+        body = await read_body(receive, declared, self._settings.max_body_bytes)
+        items = read_truths(body, self._supervisor.statuses)
+        self._truths.write(items)
+        return json_reply({"accepted": len(items)})
+
+    def close(self) -> None:
+        """Close what is written to."""
+        self._truths.close()
 
     def _page(self, path: str, method: str) -> Reply:
         statuses = self._supervisor.statuses

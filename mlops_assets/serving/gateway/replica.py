@@ -38,6 +38,7 @@ class Replica:
         *,
         socket_path: Path,
         log_path: Path,
+        segments: Path,
         changed: Callable[[], None],
     ) -> None:
         self.revision = revision
@@ -47,6 +48,7 @@ class Replica:
         self._settings = settings
         self._socket_path = socket_path
         self._log_path = log_path
+        self._segments = segments
         self._changed = changed
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
@@ -143,6 +145,8 @@ class Replica:
             "--require-signed",
             f"--socket-path={self._socket_path}",
             f"--parent-pid={os.getpid()}",
+            f"--revision={revision.name}",
+            f"--log-dir={self._segments}",
             f"--max-body-bytes={self._settings.max_body_bytes}",
             *revision.arguments,
         ]

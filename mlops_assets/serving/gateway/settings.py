@@ -13,6 +13,7 @@ class GatewaySettings:
         host: Address to listen at.
         port: Port to listen at.
         parent_pid: Die with this process; None lives on its own.
+        sink_token: Bearer token that ground truth must come with; None takes it from anybody.
         poll_seconds: How often the folder of manifests is read.
         max_body_bytes: Longest request body.
         request_timeout_seconds: Longest wait for a revision's answer; then 504.
@@ -26,6 +27,7 @@ class GatewaySettings:
     host: str = "127.0.0.1"
     port: int = 8080
     parent_pid: int | None = None
+    sink_token: str | None = None
     poll_seconds: float = 0.2
     max_body_bytes: int = 8_000_000
     request_timeout_seconds: float = 60.0

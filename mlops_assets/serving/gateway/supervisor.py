@@ -144,6 +144,7 @@ class Supervisor:
             self._settings,
             socket_path=self._sockets / f"{self._n_started}.sock",
             log_path=self._home.logs / f"{revision.service}-{revision.name}.log",
+            segments=self._home.predictions / revision.service,
             changed=self._wake.set,
         )
         self._replicas[revision.service, revision.key] = replica

@@ -28,6 +28,8 @@ def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
     add("--port", type=int, default=8080, help="port to listen at (default: %(default)s)")
     add("--socket-path", type=Path, help="Unix socket to listen at instead")
     add("--workers", type=int, default=1, help="processes that share the port")
+    add("--revision", help="name of the revision in the prediction log")
+    add("--log-dir", type=Path, help="folder for the prediction log (default: no log)")
     add("--parent-pid", type=int, help="die with this process")
     for name in ("max_body_bytes", "max_rows", "max_waiting", "max_wait_seconds", "drain_seconds"):
         default = defaults[name]

@@ -5,15 +5,19 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import msgspec
 
 from mlops_assets.serving.predictor.execution import Execution
-from mlops_assets.serving.predictor.metrics import Metrics
+from mlops_assets.serving.predictor.log import PredictionLog
+from mlops_assets.serving.predictor.metrics import PROTOCOLS, Metrics
 from mlops_assets.serving.predictor.model import ServedModel
 from mlops_assets.serving.predictor.settings import PredictorSettings
 from mlops_assets.serving.protocol import v1, v2
+from mlops_assets.serving.protocol.batch import Answer
 from mlops_assets.serving.protocol.http import (
+    MAX_ID_LENGTH,
     Receive,
     Reply,
     RequestHeaders,
@@ -41,7 +45,9 @@ class PredictorApp:
         model: ServedModel,
         execution: Execution,
         metrics: Metrics,
+        log: PredictionLog | None = None,
     ) -> None:
+        self._log = log
         self._settings = settings
         self._manifest = model.manifest
         self._engine = model.engine
@@ -130,69 +136,87 @@ class PredictorApp:
         raise RequestError(404, f"no such path: {path}; see /openapi.json")
 
     async def _predict(self, protocol: int, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
+        call = _Call(protocol, time.perf_counter(), read_headers(scope["headers"]))
         self.n_in_flight += 1
-        n_rows, prediction_id = 0, ""
         try:
-            headers = read_headers(scope["headers"])
             try:
-                headers.require_json(binary=protocol == _V2)
-                prediction_id = headers.caller_id() or ""
-                body = await read_body(
-                    receive, headers.content_length, self._settings.max_body_bytes
-                )
-                if protocol == _V1:
-                    reply, prediction_id, n_rows = await self._answer_v1(body, prediction_id)
-                else:
-                    reply, prediction_id, n_rows = await self._answer_v2(
-                        body, headers, prediction_id
-                    )
+                reply = await self._answer(call, receive)
             except RequestError as error:
                 reply = refusal_reply(error)
             except Exception:  # the server must outlive a model's defect
-                _LOG.exception("prediction %s failed", prediction_id)
+                _LOG.exception("prediction %s failed", call.prediction_id)
                 reply = json_reply({"error": "the model failed on this request; see its log"}, 500)
-            seconds = time.perf_counter() - started
-            self._metrics.count(protocol, reply.status, seconds, n_rows)
+            seconds = time.perf_counter() - call.started
+            self._metrics.count(protocol, reply.status, seconds, call.n_rows)
             more = list(self._version_header)
-            if prediction_id:
-                more.append((b"x-request-id", prediction_id.encode()))
+            if call.prediction_id:
+                more.append((b"x-request-id", call.prediction_id.encode()))
+            if call.unlogged:
+                more.append((b"x-prediction-log", b"dropped: the disk is full"))
             if self.draining or reply.status == 413:
                 more.append((b"connection", b"close"))
             await send_reply(send, reply, more)
         finally:
             self.n_in_flight -= 1
 
-    async def _answer_v1(self, body: bytes, prediction_id: str) -> tuple[Reply, str, int]:
-        batch = self._v1.decode(body, max_rows=self._settings.max_rows)
-        answer = await self._execution.score(batch)
-        prediction_id = prediction_id or uuid.uuid4().hex
-        identity = {**self._classes, **self._identity, "id": prediction_id}
-        return Reply(200, v1.encode_answer(answer, identity)), prediction_id, batch.n_rows
+    async def _answer(self, call: "_Call", receive: Receive) -> Reply:
+        headers = call.headers
+        headers.require_json(binary=call.protocol == _V2)
+        call.prediction_id = headers.caller_id() or ""
+        body = await read_body(receive, headers.content_length, self._settings.max_body_bytes)
+        if call.protocol == _V1:
+            return await self._answer_v1(call, body)
+        return await self._answer_v2(call, body)
 
-    async def _answer_v2(
-        self, body: bytes, headers: RequestHeaders, prediction_id: str
-    ) -> tuple[Reply, str, int]:
+    async def _answer_v1(self, call: "_Call", body: bytes) -> Reply:
+        batch = self._v1.decode(body, max_rows=self._settings.max_rows)
+        call.n_rows = batch.n_rows
+        answer = await self._execution.score(batch)
+        call.prediction_id = call.prediction_id or uuid.uuid4().hex
+        identity = {**self._classes, **self._identity, "id": call.prediction_id}
+        reply = Reply(200, v1.encode_answer(answer, identity))
+        self._write_log(call, answer, body)
+        return reply
+
+    async def _answer_v2(self, call: "_Call", body: bytes) -> Reply:
         request = v2.decode_request(
             body,
             self._manifest.features,
-            json_length=headers.json_size(),
+            json_length=call.headers.json_size(),
             max_rows=self._settings.max_rows,
             outputs=self._outputs,
         )
+        call.n_rows = request.batch.n_rows
         answer = await self._execution.score(request.batch)
-        prediction_id = prediction_id or request.id or uuid.uuid4().hex
+        call.prediction_id = call.prediction_id or _usable_id(request.id) or uuid.uuid4().hex
         content, json_length = v2.encode_answer(
             answer,
             request,
             classes=self._manifest.classes,
-            identity={**self._identity, "id": request.id or prediction_id},
+            identity={**self._identity, "id": request.id or call.prediction_id},
         )
+        self._write_log(call, answer, body)
         if json_length is None:
-            return Reply(200, content), prediction_id, request.batch.n_rows
+            return Reply(200, content)
         size = (b"inference-header-content-length", str(json_length).encode())
-        reply = Reply(200, content, b"application/octet-stream", [size])
-        return reply, prediction_id, request.batch.n_rows
+        return Reply(200, content, b"application/octet-stream", [size])
+
+    def _write_log(self, call: "_Call", answer: Answer, body: bytes) -> None:
+        """Before the answer is sent, so that what was answered is logged."""
+        if self._log is None or call.headers.probe:
+            return
+        written = self._log.write(
+            answer,
+            prediction_id=call.prediction_id,
+            protocol=PROTOCOLS[call.protocol],
+            body=body,
+            json_length=call.headers.json_size(),
+            started=call.started,
+            shadow=bool(call.headers.shadow),
+        )
+        if not written:
+            call.unlogged = True
+            self._metrics.count_unlogged()
 
     def _status(self) -> int:
         return 503 if self.draining else 200
@@ -244,6 +268,24 @@ class PredictorApp:
         return json_reply(
             build_openapi(self._settings.model_name, self._manifest, self._settings.max_rows)
         )
+
+
+@dataclass(slots=True)
+class _Call:
+    """One prediction request on its way."""
+
+    protocol: int
+    started: float
+    headers: RequestHeaders
+    prediction_id: str = ""
+    n_rows: int = 0
+    unlogged: bool = False
+
+
+def _usable_id(text: str | None) -> str | None:
+    """The id of a V2 body, if it can be a header's value too."""
+    usable = text and len(text) <= MAX_ID_LENGTH and text.isascii() and text.isprintable()
+    return text if usable else None
 
 
 def _method_not_allowed(method: str, allowed: str) -> Reply:

@@ -10,6 +10,7 @@ from typing import Any
 from mlops_assets.errors import MlopsError
 from mlops_assets.serving.predictor.app import PredictorApp
 from mlops_assets.serving.predictor.execution import Execution
+from mlops_assets.serving.predictor.log import PredictionLog
 from mlops_assets.serving.predictor.metrics import Metrics
 from mlops_assets.serving.predictor.model import load_model
 from mlops_assets.serving.predictor.settings import PredictorSettings
@@ -54,7 +55,8 @@ def _run_worker(settings: PredictorSettings, metrics: Metrics, *, alone: bool = 
             max_wait_seconds=settings.max_wait_seconds,
         )
         execution.warm_up(model)
-        app = PredictorApp(settings, model, execution, metrics)
+        log = PredictionLog(settings, model.manifest) if settings.log_dir else None
+        app = PredictorApp(settings, model, execution, metrics, log)
         server = build_server(
             app,
             host=settings.host,
@@ -66,6 +68,8 @@ def _run_worker(settings: PredictorSettings, metrics: Metrics, *, alone: bool = 
         seconds = time.perf_counter() - started
         _LOG.info("%s is ready through %s after %.2f s", settings.model_name, model.engine, seconds)
         await server.serve()
+        if log is not None:
+            log.close()
 
     run_loop(main())
     return 0

@@ -19,6 +19,8 @@ class PredictorSettings:
         socket_path: Unix socket to listen at instead of host and port.
         workers: Processes that share the port; each loads the model.
         parent_pid: Die with this process; None lives on its own.
+        revision: Name of the revision in the prediction log; by default `v<model_version>`.
+        log_dir: Folder for the segments of the prediction log; None logs nothing.
         max_body_bytes: Longest request body. JSON of this length decodes in about 40 ms, for which
             other callers of the same worker wait.
         max_rows: Most rows in one request.
@@ -37,6 +39,8 @@ class PredictorSettings:
     socket_path: Path | None = None
     workers: int = 1
     parent_pid: int | None = None
+    revision: str | None = None
+    log_dir: Path | None = None
     max_body_bytes: int = 8_000_000
     max_rows: int = 20_000
     max_waiting: int = 32

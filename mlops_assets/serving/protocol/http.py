@@ -97,6 +97,8 @@ class RequestHeaders:
     json_length: bytes | None = None
     ce_id: bytes = b""
     request_id: bytes = b""
+    probe: bytes = b""
+    shadow: bytes = b""
 
     def caller_id(self) -> str | None:
         """The caller's id of the request, if any.
@@ -154,6 +156,8 @@ _FIELDS = {
     b"inference-header-content-length": "json_length",
     b"ce-id": "ce_id",
     b"x-request-id": "request_id",
+    b"x-mlops-probe": "probe",
+    b"x-mlops-shadow": "shadow",
 }
 
 

@@ -1,0 +1,65 @@
+"""Runs the sink while there is something for it to move."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+
+from mlops_assets.serving.gateway.settings import GatewaySettings
+from mlops_assets.serving.home import ServingHome
+from mlops_assets.serving.prediction_log.segments import list_segments
+
+_LOG = logging.getLogger(__name__)
+_LOOK_SECONDS = 1.0
+_RETRY_SECONDS = 5.0
+
+
+async def keep_sinking(settings: GatewaySettings) -> None:
+    """Start the sink whenever segments grew since it ended; until cancelled."""
+    home = ServingHome.under(settings.home)
+    home.logs.mkdir(parents=True, exist_ok=True)
+    done: dict[str, int] = {}
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        before = _sizes(home)
+        if before == done or not before:
+            continue
+        code = await _run_sink(settings, home)
+        if code == 0:
+            done = {name: size for name, size in before.items() if name in _sizes(home)}
+        else:
+            _LOG.error("the sink ended with %d; its log is %s", code, home.logs / "sink.log")
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _sizes(home: ServingHome) -> dict[str, int]:
+    sizes = {}
+    for folder in (home.predictions, home.truths):
+        for path in list_segments(folder):
+            with contextlib.suppress(FileNotFoundError):
+                sizes[path.name] = path.stat().st_size
+    return sizes
+
+
+async def _run_sink(settings: GatewaySettings, home: ServingHome) -> int:
+    with (home.logs / "sink.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "mlops_assets.serving.prediction_log.sink",
+            f"--home={settings.home}",
+            f"--parent-pid={os.getpid()}",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        return await process.wait()
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGKILL)  # it loses nothing: a batch is one commit
+        await process.wait()
+        raise

@@ -1,0 +1,124 @@
+"""Ground truth as callers post it: checked, and durable before it is acknowledged."""
+
+import hmac
+import time
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from mlops_assets.serving.prediction_log.records import (
+    Preamble,
+    TruthRecord,
+    encode,
+    label_text,
+)
+from mlops_assets.serving.prediction_log.segments import SegmentWriter
+from mlops_assets.serving.protocol.http import MAX_ID_LENGTH, Headers
+from mlops_assets.serving.protocol.refusal import RequestError
+
+_MAX_ITEMS = 10_000
+
+
+class TruthItem(msgspec.Struct, forbid_unknown_fields=True):
+    """What turned out to be true of one prediction.
+
+    Attributes:
+        service: Whose prediction it was.
+        id: Id of the prediction.
+        value: The true label or number.
+        time: When it became true; by default now. Without a zone it is UTC.
+        row: Row of the request, when it had several.
+    """
+
+    service: str
+    id: str
+    value: str | int | float | bool
+    time: datetime | None = None
+    row: int = 0
+
+
+class TruthBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """Several at once."""
+
+    items: list[TruthItem]
+
+
+_DECODER = msgspec.json.Decoder(TruthItem)
+_BATCHES = msgspec.json.Decoder(TruthBatch)
+
+
+def read_truths(body: bytes, services: Collection[str]) -> list[TruthItem]:
+    """The truths of a request's body: one object, or `{"items": [...]}`.
+
+    Raises:
+        RequestError: 400 with the place, the expected and the found.
+    """
+    try:
+        items = _BATCHES.decode(body).items if b'"items"' in body else [_DECODER.decode(body)]
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RequestError(400, f"ground truth: {error}") from error
+    if not 0 < len(items) <= _MAX_ITEMS:
+        raise RequestError(400, f"items: expected 1 to {_MAX_ITEMS:,}, found {len(items):,}")
+    for position, item in enumerate(items):
+        if item.service not in services:
+            known = ", ".join(sorted(services)) or "none"
+            raise RequestError(
+                400, f"items[{position}].service: expected one of {known}, found {item.service!r}"
+            )
+        if not 0 < len(item.id) <= MAX_ID_LENGTH or not 0 <= item.row < 2**31:
+            raise RequestError(
+                400, f"items[{position}]: expected an id of 1 to {MAX_ID_LENGTH} letters, row ≥ 0"
+            )
+    return items
+
+
+def require_token(token: str | None, headers: Headers) -> None:
+    """Raises RequestError 401 when a token is set and the request does not bear it."""
+    if token is None:
+        return
+    sent = next((value for name, value in headers if name == b"authorization"), b"")
+    if not hmac.compare_digest(sent, b"Bearer " + token.encode()):
+        raise RequestError(401, "authorization: expected the bearer token of the sink")
+
+
+class TruthLog:
+    """Segments of ground truth, one series for each service."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[str, SegmentWriter] = {}
+
+    def write(self, items: list[TruthItem]) -> None:
+        """Write truths and have the disk hold them.
+
+        Raises:
+            RequestError: 503, the disk is full; those before the first that failed are written,
+                and writing them again does no harm.
+        """
+        now = time.time_ns()
+        for item in items:
+            record = TruthRecord(item.id, item.row, label_text(item.value), _at_ns(item, now), now)
+            if not self._writer(item.service).append(encode(record)):
+                raise RequestError(503, "the disk is full", retry_after_seconds=60)
+        for service in {item.service for item in items}:
+            self._writers[service].sync()
+
+    def _writer(self, service: str) -> SegmentWriter:
+        if service not in self._writers:
+            preamble = encode(Preamble(service, "", None, [], None))
+            self._writers[service] = SegmentWriter(self._folder / service, preamble)
+        return self._writers[service]
+
+    def close(self) -> None:
+        """Close the segments."""
+        for writer in self._writers.values():
+            writer.close()
+
+
+def _at_ns(item: TruthItem, now: int) -> int:
+    if item.time is None:
+        return now
+    aware = item.time if item.time.tzinfo else item.time.replace(tzinfo=UTC)
+    return int(aware.timestamp() * 1_000_000) * 1_000

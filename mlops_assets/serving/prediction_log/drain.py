@@ -1,0 +1,127 @@
+"""Segments into tables: each record exactly once, however often this is killed.
+
+A batch and the offset behind it are one commit of the table, and reading begins at the offset that
+the table holds. A segment is deleted once it is read to its end and nobody appends to it.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlops_assets.errors import ServingError
+from mlops_assets.serving.prediction_log.records import (
+    Preamble,
+    RowReader,
+    TruthRecord,
+    read_preamble,
+)
+from mlops_assets.serving.prediction_log.segments import (
+    is_complete,
+    list_segments,
+    read_first,
+    read_records,
+)
+from mlops_assets.serving.prediction_log.store import PREDICTIONS, TRUTH, PredictionStore
+
+_LOG = logging.getLogger(__name__)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TRUTHS = msgspec.msgpack.Decoder(TruthRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What one pass did. Unreadable records are logged and left out."""
+
+    n_rows: int = 0
+    n_unreadable: int = 0
+    n_failed_segments: int = 0
+
+
+def drain(folder: Path, store: PredictionStore, *, table: str) -> Drained:
+    """Move all that stands in a folder's segments into tables.
+
+    Args:
+        folder: Segments stand here and below.
+        store: Where the tables are.
+        table: `prediction_log` or `ground_truth`: what the segments hold.
+    """
+    n_rows = n_bad = n_failed = 0
+    for path in list_segments(folder):
+        try:
+            rows, bad = _drain_segment(path, store, table)
+        except ServingError as error:  # the other segments are not to blame
+            _LOG.error("%s stays: %s", path, error)
+            n_failed += 1
+            continue
+        n_rows, n_bad = n_rows + rows, n_bad + bad
+    return Drained(n_rows, n_bad, n_failed)
+
+
+def _drain_segment(path: Path, store: PredictionStore, table: str) -> tuple[int, int]:
+    complete = is_complete(path)  # asked first, so that nothing is appended after the last read
+    n_rows = n_bad = 0
+    first, offset = read_first(path)
+    if first is not None:
+        preamble = read_preamble(first)
+        reader = RowReader(preamble)
+        offset = max(offset, store.committed_offset(preamble.service, table, path.name))
+        while True:
+            records, after = read_records(path, offset)
+            if not records:
+                break
+            if table == PREDICTIONS:
+                bad = _append_predictions(records, reader, store, path.name, after)
+            else:
+                bad = _append_truths(records, preamble, store, path.name, after)
+            n_rows, n_bad, offset = n_rows + len(records) - bad, n_bad + bad, after
+    if complete:
+        path.unlink(missing_ok=True)
+    return n_rows, n_bad
+
+
+def _append_predictions(
+    records: Sequence[bytes], reader: RowReader, store: PredictionStore, source: str, offset: int
+) -> int:
+    """Append one batch; returns how many records could not be read."""
+    rows: list[dict[str, Any]] = []
+    n_bad = 0
+    for record in records:
+        try:
+            rows.extend(reader.rows(record))
+        except ServingError as error:
+            n_bad += 1
+            _LOG.error("%s: %s", source, error)
+    if rows:
+        preamble = reader.preamble
+        store.append_predictions(
+            preamble.service, rows, preamble.features, source=source, offset=offset
+        )
+    return n_bad
+
+
+def _append_truths(
+    records: Sequence[bytes], preamble: Preamble, store: PredictionStore, source: str, offset: int
+) -> int:
+    rows = [_truth_row(_TRUTHS.decode(record)) for record in records]
+    store.append_truth(preamble.service, rows, source=source, offset=offset)
+    return 0
+
+
+def _truth_row(truth: TruthRecord) -> dict[str, Any]:
+    received = _EPOCH + timedelta(microseconds=truth.received_ns // 1000)
+    return {
+        "prediction_id": truth.prediction_id,
+        "row": truth.row,
+        "value": truth.value,
+        "time": _EPOCH + timedelta(microseconds=truth.at_ns // 1000),
+        "received_at": received,
+        "day": received.date(),
+    }
+
+
+__all__ = ["PREDICTIONS", "TRUTH", "Drained", "drain"]

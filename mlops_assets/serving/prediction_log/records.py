@@ -1,0 +1,167 @@
+"""What is logged of a prediction, and how it becomes rows of a table."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlops_assets.errors import ServingError
+from mlops_assets.modeling.manifest import FeatureField
+from mlops_assets.serving.protocol.batch import Batch
+from mlops_assets.serving.protocol.refusal import RequestError
+from mlops_assets.serving.protocol.v1 import V1Decoder
+from mlops_assets.serving.protocol.v2 import decode_request
+
+FEATURE_PREFIX = "feature__"
+_NO_LIMIT = 2**40
+
+
+class Preamble(msgspec.Struct, frozen=True):
+    """First record of a segment: whose predictions follow.
+
+    Attributes:
+        service: Name of the InferenceService.
+        revision: Name of the revision, or of the model where there is none.
+        model_version: Version in the registry, if known.
+        features: Name and kind of each feature.
+        classes: Labels in the order of the probabilities.
+    """
+
+    service: str
+    revision: str
+    model_version: str | None
+    features: list[tuple[str, str]]
+    classes: list[str | int | bool] | None
+
+
+class PredictionRecord(msgspec.Struct, array_like=True, frozen=True):
+    """One answered request, with the request as it was sent."""
+
+    prediction_id: str
+    at_ns: int
+    protocol: str
+    latency_ns: int
+    body: bytes
+    json_length: int | None
+    labels: list[Any]
+    probabilities: bytes | None
+    shadow: bool = False
+
+
+class TruthRecord(msgspec.Struct, array_like=True, frozen=True):
+    """What turned out to be true of a prediction."""
+
+    prediction_id: str
+    row: int
+    value: str
+    at_ns: int
+    received_ns: int
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_PREAMBLE = msgspec.msgpack.Decoder(Preamble)
+_RECORD = msgspec.msgpack.Decoder(PredictionRecord)
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """The bytes of a record."""
+    return _ENCODER.encode(record)
+
+
+def read_preamble(record: bytes) -> Preamble:
+    """The first record of a segment.
+
+    Raises:
+        ServingError: it is none that this version reads.
+    """
+    try:
+        return _PREAMBLE.decode(record)
+    except msgspec.DecodeError as error:
+        raise ServingError(f"a segment begins with no preamble: {error}") from error
+
+
+class RowReader:
+    """Turns the records of one segment into rows: plain values by column."""
+
+    def __init__(self, preamble: Preamble) -> None:
+        self.preamble = preamble
+        self._features = [
+            FeatureField.model_validate({"name": name, "kind": kind})
+            for name, kind in preamble.features
+        ]
+        self._v1 = V1Decoder(self._features)
+
+    def rows(self, record: bytes) -> list[dict[str, Any]]:
+        """The rows of one record; a request of n rows gives n.
+
+        Raises:
+            ServingError: the record is none that this version reads.
+        """
+        try:
+            found = _RECORD.decode(record)
+            batch = self._batch(found)
+        except (msgspec.DecodeError, RequestError) as error:
+            raise ServingError(f"a logged prediction cannot be read: {error}") from error
+        shares = None
+        if found.probabilities is not None:
+            flat = np.frombuffer(found.probabilities, dtype=np.float64)
+            shares = flat.reshape(batch.n_rows, -1).tolist()
+        columns = [_plain(f, c) for f, c in zip(self._features, batch.columns, strict=True)]
+        return [
+            {
+                "prediction_id": found.prediction_id,
+                "row": row,
+                "event_us": found.at_ns // 1000,
+                "revision": self.preamble.revision,
+                "model_version": self.preamble.model_version,
+                "protocol": found.protocol,
+                "latency_ms": found.latency_ns / 1e6,
+                "prediction": label_text(found.labels[row]),
+                "probability": self._probability(shares[row]) if shares else None,
+                "probabilities": shares[row] if shares else None,
+                "shadow": found.shadow,
+                **{
+                    FEATURE_PREFIX + field.name: column[row]
+                    for field, column in zip(self._features, columns, strict=True)
+                },
+            }
+            for row in range(batch.n_rows)
+        ]
+
+    def _batch(self, record: PredictionRecord) -> Batch:
+        if record.protocol == "v1":
+            return self._v1.decode(record.body, max_rows=_NO_LIMIT)
+        request = decode_request(
+            record.body,
+            self._features,
+            json_length=record.json_length,
+            max_rows=_NO_LIMIT,
+            outputs=("predict", "predict_proba"),
+        )
+        return request.batch
+
+    def _probability(self, shares: list[float]) -> float:
+        """Of class 1 for two classes, of the predicted class for more."""
+        return shares[1] if len(shares) == 2 else max(shares)
+
+
+def label_text(label: object) -> str:
+    """A label as it stands in the log, the same for a prediction and its truth.
+
+    >>> label_text(True), label_text(1), label_text(1.0), label_text(0.5), label_text("late")
+    ('true', '1', '1', '0.5', 'late')
+    """
+    if isinstance(label, bool):
+        return str(label).lower()
+    if isinstance(label, float) and label.is_integer():
+        return str(int(label))
+    return str(label)
+
+
+def _plain(field: FeatureField, column: Any) -> list[Any]:
+    if field.kind == "category":
+        values: list[Any] = column.tolist()
+        return values
+    missing = np.isnan(column)
+    kind = bool if field.kind == "boolean" else float
+    return [None if gone else kind(v) for v, gone in zip(column.tolist(), missing, strict=True)]

@@ -1,0 +1,238 @@
+"""The tables of predictions and of ground truth: Delta Lake, one pair for each service.
+
+A batch is written once however often it is offered: the commit carries the segment's name and the
+offset behind the batch (a Delta application transaction), and an offset at or below the committed
+one is skipped. Truth is joined when it is read, since it may come hours later and more than once.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mlops_assets.errors import ServingError
+from mlops_assets.serving.prediction_log.records import FEATURE_PREFIX
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+PREDICTIONS, TRUTH = "prediction_log", "ground_truth"
+
+_PREDICTION_TYPES: dict[str, Any] = {
+    "prediction_id": pl.String(),
+    "row": pl.Int32(),
+    "event_time": pl.Datetime("us", "UTC"),
+    "day": pl.Date(),
+    "revision": pl.String(),
+    "model_version": pl.String(),
+    "protocol": pl.String(),
+    "latency_ms": pl.Float64(),
+    "prediction": pl.String(),
+    "probability": pl.Float64(),
+    "probabilities": pl.List(pl.Float64()),
+    "shadow": pl.Boolean(),
+}
+_TRUTH_TYPES: dict[str, Any] = {
+    "prediction_id": pl.String(),
+    "row": pl.Int32(),
+    "value": pl.String(),
+    "time": pl.Datetime("us", "UTC"),
+    "received_at": pl.Datetime("us", "UTC"),
+    "day": pl.Date(),
+}
+_FEATURE_TYPES: dict[str, Any] = {
+    "number": pl.Float64(),
+    "category": pl.String(),
+    "boolean": pl.Boolean(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TruthSummary:
+    """How well the truth of a window is known.
+
+    Attributes:
+        n_predictions: Rows predicted, each id once.
+        n_with_truth: Of these, rows whose truth is known and not contradicted.
+        n_contradicted: Rows that were given two different truths; the first one counts.
+        n_unknown_ids: Truths of ids that were never predicted here.
+        median_lag: Median time from the prediction to the arrival of its truth; None without any.
+    """
+
+    n_predictions: int
+    n_with_truth: int
+    n_contradicted: int
+    n_unknown_ids: int
+    median_lag: timedelta | None
+
+    @property
+    def coverage_ratio(self) -> float | None:
+        """Share of predictions whose truth is known; None when nothing was predicted."""
+        return self.n_with_truth / self.n_predictions if self.n_predictions else None
+
+
+class PredictionStore:
+    """The log tables under one root: a local folder or a URL of object storage.
+
+    Args:
+        root: The tables stand at `<root>/<service>/prediction_log` and `.../ground_truth`.
+        storage_options: As deltalake takes them.
+    """
+
+    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self._root = root.rstrip("/")
+        self._options = dict(storage_options or {})
+
+    def uri(self, service: str, table: str) -> str:
+        """Where a table stands."""
+        return f"{self._root}/{service}/{table}"
+
+    def append_predictions(
+        self,
+        service: str,
+        rows: Sequence[Mapping[str, Any]],
+        features: Iterable[tuple[str, str]],
+        *,
+        source: str,
+        offset: int,
+    ) -> bool:
+        """Append rows of `RowReader`. False: this batch of the source is there already."""
+        types = {
+            **{name: kind for name, kind in _PREDICTION_TYPES.items() if name != "day"},
+            **{FEATURE_PREFIX + name: _FEATURE_TYPES[kind] for name, kind in features},
+        }
+        frame = pl.DataFrame(
+            {
+                name: [row["event_us" if name == "event_time" else name] for row in rows]
+                for name in types
+            },
+            schema_overrides={**types, "event_time": pl.Int64()},
+        )
+        moment = pl.from_epoch("event_time", "us").dt.replace_time_zone("UTC")
+        frame = frame.with_columns(event_time=moment).with_columns(
+            day=pl.col("event_time").dt.date()
+        )
+        return self._append(self.uri(service, PREDICTIONS), frame, source, offset)
+
+    def append_truth(
+        self, service: str, rows: Sequence[Mapping[str, Any]], *, source: str, offset: int
+    ) -> bool:
+        """Append truths. False: this batch of the source is there already."""
+        frame = pl.DataFrame(rows, schema=_TRUTH_TYPES)
+        return self._append(self.uri(service, TRUTH), frame, source, offset)
+
+    def committed_offset(self, service: str, table: str, source: str) -> int:
+        """Offset up to which a source stands in a table already; 0 when nothing does."""
+        found = self._open(self.uri(service, table))
+        return 0 if found is None else found.transaction_version(source) or 0
+
+    def _append(self, uri: str, frame: pl.DataFrame, source: str, offset: int) -> bool:
+        from deltalake import CommitProperties, Transaction, write_deltalake
+        from deltalake.exceptions import DeltaError
+
+        table = self._open(uri)
+        if table is not None:
+            committed = table.transaction_version(source)
+            if committed is not None and committed >= offset:
+                return False
+        try:
+            write_deltalake(
+                uri if table is None else table,
+                frame.to_arrow(),
+                mode="append",
+                partition_by=["day"],
+                schema_mode="merge",
+                storage_options=self._options or None,
+                commit_properties=CommitProperties(
+                    app_transactions=[Transaction(app_id=source, version=offset)]
+                ),
+            )
+        except (DeltaError, OSError) as error:
+            raise ServingError(f"{uri} cannot be written: {error}") from error
+        return True
+
+    def _open(self, uri: str) -> "DeltaTable | None":
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        try:
+            return DeltaTable(uri, storage_options=self._options or None)
+        except TableNotFoundError:
+            return None
+
+    def scan_predictions(
+        self, service: str, start: datetime | None = None, end: datetime | None = None
+    ) -> pl.LazyFrame:
+        """Predictions of a window `[start, end)`, each id and row once: the first that was logged.
+
+        Empty, with the columns that every log has, when nothing was ever logged.
+        """
+        table = self._open(self.uri(service, PREDICTIONS))
+        if table is None:
+            return pl.LazyFrame(schema=_PREDICTION_TYPES)
+        frame = pl.scan_delta(table)
+        if start is not None:
+            begin = start.astimezone(UTC)
+            frame = frame.filter(pl.col("day") >= begin.date(), pl.col("event_time") >= begin)
+        if end is not None:
+            stop = end.astimezone(UTC)
+            frame = frame.filter(pl.col("day") <= stop.date(), pl.col("event_time") < stop)
+        return frame.sort("event_time", maintain_order=True).unique(
+            ["prediction_id", "row"], keep="first", maintain_order=True
+        )
+
+    def scan_truth(self, service: str) -> pl.LazyFrame:
+        """Every truth that was sent, in the order of its arrival."""
+        table = self._open(self.uri(service, TRUTH))
+        if table is None:
+            return pl.LazyFrame(schema=_TRUTH_TYPES)
+        return pl.scan_delta(table).sort("received_at", maintain_order=True)
+
+    def scan_judged(
+        self, service: str, start: datetime | None = None, end: datetime | None = None
+    ) -> pl.LazyFrame:
+        """Predictions of a window with their truth: `truth` and `truth_received_at`, or null.
+
+        The first truth counts; `contradicted` tells that a later one differs.
+        """
+        truth = (
+            self.scan_truth(service)
+            .group_by("prediction_id", "row", maintain_order=True)
+            .agg(
+                truth=pl.col("value").first(),
+                truth_received_at=pl.col("received_at").first(),
+                contradicted=pl.col("value").n_unique() > 1,
+            )
+        )
+        predictions = self.scan_predictions(service, start, end)
+        return predictions.join(truth, on=["prediction_id", "row"], how="left").with_columns(
+            pl.col("contradicted").fill_null(False)
+        )
+
+    def summarize_truth(
+        self, service: str, start: datetime | None = None, end: datetime | None = None
+    ) -> TruthSummary:
+        """Coverage, contradictions and lag of a window, and ids that nobody predicted."""
+        judged = self.scan_judged(service, start, end).select(
+            "event_time", "truth", "truth_received_at", "contradicted"
+        )
+        known = judged.filter(pl.col("truth").is_not_null())
+        found = known.select(
+            n=pl.len(),
+            contradicted=pl.col("contradicted").sum(),
+            lag=(pl.col("truth_received_at") - pl.col("event_time")).median(),
+        ).collect()
+        unknown = self.scan_truth(service).join(
+            self.scan_predictions(service).select("prediction_id", "row"),
+            on=["prediction_id", "row"],
+            how="anti",
+        )
+        return TruthSummary(
+            n_predictions=judged.select(pl.len()).collect().item(),
+            n_with_truth=found["n"][0] - (found["contradicted"][0] or 0),
+            n_contradicted=found["contradicted"][0] or 0,
+            n_unknown_ids=unknown.select(pl.len()).collect().item(),
+            median_lag=found["lag"][0],
+        )

@@ -1,0 +1,88 @@
+"""Through a running gateway: every answered prediction is logged exactly once."""
+
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+
+from mlops_assets.serving.embedded import EmbeddedServing
+from mlops_assets.serving.prediction_log.sink import drain_home, open_store
+from mlops_assets_tests.serving.running import find_free_port, running_gateway, toy_manifest
+
+ROW = {"x0": 3.0, "x1": -1.0, "hours per day": 0.5}
+
+
+def test_a_prediction_and_its_truth_meet_in_the_tables(
+    tmp_path: Path, positive_model: Path
+) -> None:
+    backend = EmbeddedServing(tmp_path)
+    backend.apply(toy_manifest(positive_model))
+    with running_gateway(tmp_path, find_free_port()):
+        backend.wait_ready("toy", 1, 20.0)
+        answer = backend.predict("toy", [ROW, ROW])
+        url = f"{backend.url}/v1/ground-truth"
+        one = {"service": "toy", "id": answer["id"], "value": 1, "row": 1}
+        assert httpx.post(url, json=one, trust_env=False).json() == {"accepted": 1}
+        wrong = httpx.post(url, json={**one, "service": "no"}, trust_env=False)
+        assert (wrong.status_code, "items[0].service" in wrong.text) == (400, True)
+    drain_home(tmp_path)
+    judged = open_store(tmp_path).scan_judged("toy").sort("row").collect()
+    assert judged["truth"].to_list() == [None, "1"]
+    assert judged["feature__hours per day"].to_list() == [0.5, 0.5]
+    assert not list((tmp_path / "serving" / "segments").rglob("*.segment"))
+
+
+def test_every_answered_prediction_is_logged_once_through_random_kills(
+    tmp_path: Path, positive_model: Path
+) -> None:
+    rng = random.Random(0)
+    backend = EmbeddedServing(tmp_path)
+    backend.apply(toy_manifest(positive_model))
+    port = find_free_port()
+    answered: list[str] = []
+    done = threading.Event()
+
+    def call(caller: int) -> None:
+        n = 0
+        with httpx.Client(trust_env=False, timeout=10) as client:
+            while not done.is_set():
+                n += 1
+                name = f"{caller}-{n}"
+                try:
+                    answer = client.post(
+                        f"http://127.0.0.1:{port}/v1/models/toy:predict",
+                        json={"instances": [ROW]},
+                        headers={"ce-id": name},
+                    )
+                except httpx.HTTPError:
+                    continue
+                if answer.status_code == 200:
+                    answered.append(name)
+
+    callers = [threading.Thread(target=call, args=(n,)) for n in range(3)]
+    for _ in range(2):
+        with running_gateway(tmp_path, port) as gateway:
+            backend.wait_ready("toy", 1, 20.0)
+            for caller in callers:
+                if not caller.is_alive() and not done.is_set() and caller.ident is None:
+                    caller.start()
+            for _ in range(3):
+                time.sleep(rng.uniform(0.2, 0.5))
+                children = psutil.Process(gateway.pid).children(recursive=True)
+                os.kill(rng.choice(children).pid, signal.SIGKILL)  # a predictor or the sink
+            time.sleep(0.5)
+            gateway.kill()
+            gateway.wait()
+    done.set()
+    for caller in callers:
+        caller.join()
+    drain_home(tmp_path)
+    logged = open_store(tmp_path).scan_predictions("toy").collect()["prediction_id"].to_list()
+    assert len(answered) > 100
+    assert len(set(logged)) == len(logged)
+    assert set(answered) <= set(logged)

@@ -1,0 +1,144 @@
+"""From segments to tables: once each, whatever happens between."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlops_assets.serving.prediction_log.drain import drain
+from mlops_assets.serving.prediction_log.records import (
+    Preamble,
+    PredictionRecord,
+    TruthRecord,
+    encode,
+)
+from mlops_assets.serving.prediction_log.segments import SegmentWriter, list_segments
+from mlops_assets.serving.prediction_log.store import PREDICTIONS, TRUTH, PredictionStore
+
+START = datetime(2013, 1, 31, 23, 59, tzinfo=UTC)
+PREAMBLE = Preamble("toy", "v1", "1", [("hours", "number"), ("genre", "category")], [0, 1])
+
+
+def at_ns(minutes: float = 0) -> int:
+    return int((START + timedelta(minutes=minutes)).timestamp() * 1e9)
+
+
+def prediction(name: str, minutes: float = 0, body: bytes = b"[[1.5,null]]") -> bytes:
+    shares = np.array([[0.25, 0.75]] * body.count(b",")).tobytes()
+    labels = [1] * body.count(b",")
+    return encode(
+        PredictionRecord(
+            name, at_ns(minutes), "v1", 2_000_000, b'{"instances":' + body + b"}", None, labels,
+            shares,
+        )
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PredictionStore:
+    return PredictionStore(str(tmp_path / "tables"))
+
+
+def test_a_prediction_becomes_a_typed_row_of_its_day(
+    tmp_path: Path, store: PredictionStore
+) -> None:
+    writer = SegmentWriter(tmp_path / "log", encode(PREAMBLE))
+    writer.append(prediction("a"))
+    writer.append(prediction("b", 1))
+    assert drain(tmp_path / "log", store, table=PREDICTIONS).n_rows == 2
+    frame = store.scan_predictions("toy").collect()
+    first = frame.row(0, named=True)
+    assert (first["prediction_id"], first["revision"], first["model_version"]) == ("a", "v1", "1")
+    assert first["event_time"] == START
+    assert (first["prediction"], first["probability"], first["latency_ms"]) == ("1", 0.75, 2.0)
+    assert (first["feature__hours"], first["feature__genre"]) == (1.5, None)
+    assert [str(day) for day in frame["day"]] == ["2013-01-31", "2013-02-01"]
+    assert store.scan_predictions("toy", START + timedelta(minutes=1)).collect().height == 1
+    writer.close()
+
+
+def test_what_was_written_but_not_remembered_is_not_written_again(
+    tmp_path: Path, store: PredictionStore
+) -> None:
+    writer = SegmentWriter(tmp_path / "log", encode(PREAMBLE))
+    n = 0
+    for batch in range(4):  # each pass begins as a fresh process would
+        for _ in range(3):
+            writer.append(prediction(f"p{n}"))
+            n += 1
+        fresh = PredictionStore(str(tmp_path / "tables"))
+        assert drain(tmp_path / "log", fresh, table=PREDICTIONS).n_rows == 3, batch
+        assert drain(tmp_path / "log", fresh, table=PREDICTIONS).n_rows == 0
+    assert store.scan_predictions("toy").collect().height == 12
+    writer.close()
+
+
+def test_an_id_that_comes_twice_counts_once_and_rows_count_each(
+    tmp_path: Path, store: PredictionStore
+) -> None:
+    writer = SegmentWriter(tmp_path / "log", encode(PREAMBLE))
+    writer.append(prediction("a", body=b"[[1,null],[2,null]]"))
+    writer.append(prediction("a", 1, body=b"[[9,null],[9,null]]"))
+    drain(tmp_path / "log", store, table=PREDICTIONS)
+    frame = store.scan_predictions("toy").collect()
+    assert frame["row"].to_list() == [0, 1]
+    assert frame["feature__hours"].to_list() == [1.0, 2.0]
+    writer.close()
+
+
+def test_an_unreadable_record_is_counted_and_the_rest_arrives(
+    tmp_path: Path, store: PredictionStore
+) -> None:
+    writer = SegmentWriter(tmp_path / "log", encode(PREAMBLE))
+    writer.append(b"no record")
+    writer.append(prediction("a", body=b'[["text",null]]'))
+    writer.append(prediction("b"))
+    drained = drain(tmp_path / "log", store, table=PREDICTIONS)
+    assert (drained.n_rows, drained.n_unreadable) == (1, 2)
+    writer.close()
+
+
+def test_segments_of_another_version_add_their_columns(
+    tmp_path: Path, store: PredictionStore
+) -> None:
+    for version, features in (
+        ("1", PREAMBLE.features),
+        ("2", [("hours", "number"), ("x", "boolean")]),
+    ):
+        preamble = Preamble("toy", f"v{version}", version, features, [0, 1])
+        writer = SegmentWriter(tmp_path / version, encode(preamble))
+        writer.append(prediction(version))
+        writer.close()
+        drain(tmp_path / version, store, table=PREDICTIONS)
+    frame = store.scan_predictions("toy").collect()
+    assert {"feature__genre", "feature__x"} < set(frame.columns)
+
+
+def test_truth_is_joined_and_what_is_odd_about_it_is_reported(
+    tmp_path: Path, store: PredictionStore
+) -> None:
+    log = SegmentWriter(tmp_path / "log", encode(PREAMBLE))
+    for name in ("a", "b", "c", "d"):
+        log.append(prediction(name))
+    truth = SegmentWriter(tmp_path / "truth", encode(Preamble("toy", "", None, [], None)))
+    for name, value, minutes in (("a", "1", 60), ("b", "0", 120), ("b", "1", 180), ("z", "1", 1)):
+        truth.append(encode(TruthRecord(name, 0, value, at_ns(minutes), at_ns(minutes))))
+    drain(tmp_path / "log", store, table=PREDICTIONS)
+    drain(tmp_path / "truth", store, table=TRUTH)
+    judged = store.scan_judged("toy").sort("prediction_id").collect()
+    assert judged["truth"].to_list() == ["1", "0", None, None]
+    assert judged["contradicted"].to_list() == [False, True, False, False]
+    summary = store.summarize_truth("toy")
+    assert (summary.n_predictions, summary.n_with_truth) == (4, 1)
+    assert (summary.n_contradicted, summary.n_unknown_ids) == (1, 1)
+    assert summary.median_lag == timedelta(minutes=90)
+    assert summary.coverage_ratio == 0.25
+    log.close()
+    truth.close()
+
+
+def test_a_service_without_a_log_has_empty_tables(store: PredictionStore) -> None:
+    summary = store.summarize_truth("nobody")
+    assert (summary.n_predictions, summary.coverage_ratio) == (0, None)
+    assert list_segments(Path("/nowhere")) == []
