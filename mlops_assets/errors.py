@@ -4,6 +4,7 @@ MlopsError               anything below; the command line prints it as one messa
 ├── SpecError            a model document cannot be used; lists every problem
 ├── SourceError          a source cannot be read: missing, empty, malformed, unreachable
 ├── ContractError        the data breaks its contract by more than the contract allows
+├── LakeError            a table of the lake is missing, unreachable or held by another writer
 ├── FeatureError         the training frame cannot be made from the dataset
 ├── TrainingError        the estimator does not exist, does not fit the task or does not converge
 ├── UnsafeModelError     a model's bytes are not what its manifest says, or could run code
@@ -64,6 +65,10 @@ class SourceError(MlopsError):
 
 class ContractError(MlopsError):
     """The data breaks its contract by more than the contract allows."""
+
+
+class LakeError(MlopsError):
+    """A table of the lake is missing or unreachable, or its other writers never pause."""
 
 
 class FeatureError(MlopsError):
