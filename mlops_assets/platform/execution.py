@@ -5,18 +5,17 @@ under its job, and can run it again. Steps are executed by the job's own executo
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.platform.events import Event, Planned, StepEnded, StepStarted
 from mlops_assets.platform.instance import CodeLocation
-from mlops_assets.platform.pipelines import MODEL_TAG, Pipeline
+from mlops_assets.platform.pipelines import MODEL_TAG, Pipeline, repository_origin
 
 if TYPE_CHECKING:
     import dagster as dg
     from dagster._core.definitions.reconstruct import ReconstructableRepository
-    from dagster._core.remote_origin import RemoteJobOrigin
 
 PROCESS_TAG = "mlops/process"  # process of a run that no launcher knows; `repair.py` looks for it
 
@@ -37,22 +36,23 @@ def execute(
     pipeline: Pipeline,
     reasons: dict[str, str],
     emit: Callable[[Event], None],
-    partition_range: tuple[str, str] | None = None,
+    partitions: Sequence[str] = (),
 ) -> RunResult:
     """Makes the assets that `reasons` names, and tells of each step."""
     from dagster._core.execution.api import execute_run_iterator
+    from dagster._core.remote_origin import RemoteJobOrigin
 
     job = source.get_reconstructable_job(pipeline.job)
     selection = frozenset(key for key in pipeline.keys if key.path[-1] in reasons)
     tags = {MODEL_TAG: pipeline.model, "mlops/trigger": "up", PROCESS_TAG: process_identity()}
-    if partition_range is not None:
-        tags["dagster/asset_partition_range_start"] = partition_range[0]
-        tags["dagster/asset_partition_range_end"] = partition_range[1]
+    if partitions:
+        tags["dagster/asset_partition_range_start"] = partitions[0]
+        tags["dagster/asset_partition_range_end"] = partitions[-1]
     run = instance.create_run_for_job(
         source.get_definition().get_maybe_subset_job_def(pipeline.job, asset_selection=selection),
         tags=tags,
         asset_selection=selection,
-        remote_job_origin=_remote_origin(location, source, pipeline.job),
+        remote_job_origin=RemoteJobOrigin(repository_origin(location), pipeline.job),
         job_code_origin=job.get_python_origin(),
     )
     emit(Planned(model=pipeline.model, dagster_run_id=run.run_id, reasons=reasons))
@@ -85,16 +85,6 @@ def is_process(identity: str) -> bool:
         return abs(psutil.Process(int(pid)).create_time() - float(began)) < 2
     except (psutil.Error, ValueError):
         return False
-
-
-def _remote_origin(
-    location: CodeLocation, source: "ReconstructableRepository", job: str
-) -> "RemoteJobOrigin":
-    from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
-    from dagster._core.workspace.load import location_origins_from_yaml_paths
-
-    origin = location_origins_from_yaml_paths([str(location.workspace)])[0]
-    return RemoteJobOrigin(RemoteRepositoryOrigin(origin, source.get_definition().name), job)
 
 
 def _tell(event: "dg.DagsterEvent", model: str, emit: Callable[[Event], None]) -> None:

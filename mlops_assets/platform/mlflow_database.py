@@ -60,18 +60,6 @@ def is_whole(path: Path) -> bool:
         ) from error
 
 
-def count_running(path: Path) -> int:
-    """How many MLflow runs say that they are running; 0 without a database. Takes a millisecond."""
-    if not path.is_file() or path.stat().st_size == 0:
-        return 0
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as opened:
-            row = opened.execute("SELECT count(*) FROM runs WHERE status = 'RUNNING'").fetchone()
-        return int(row[0])
-    except sqlite3.DatabaseError:
-        return 0
-
-
 def _create(path: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 

@@ -6,14 +6,16 @@ Reads the Dagster instance and definitions, and hands plain values on: what is s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.platform.instance import CodeLocation
-from mlops_assets.platform.staleness import SOURCE, AssetState, Made
+from mlops_assets.platform.staleness import AssetState, Made
 
 if TYPE_CHECKING:
     import dagster as dg
     from dagster._core.definitions.reconstruct import ReconstructableRepository
+    from dagster._core.remote_origin import RemoteRepositoryOrigin
 
 MODEL_TAG = "mlops/model"
 _FINGERPRINT = "mlops/source_fingerprint"
@@ -31,6 +33,14 @@ class Pipeline:
     keys: "tuple[dg.AssetKey, ...]"
 
 
+@dataclass(frozen=True, slots=True)
+class PartitionRange:
+    """Parts to make in one run, oldest first; the newest one again when none is missing."""
+
+    keys: tuple[str, ...]
+    n_missing: int
+
+
 def load_location(location: CodeLocation) -> "ReconstructableRepository":
     """The definitions that Dagster's own processes load, loaded into this one."""
     from dagster._core.code_pointer import ModuleCodePointer
@@ -40,6 +50,16 @@ def load_location(location: CodeLocation) -> "ReconstructableRepository":
     folder = str(location.workspace.parent)
     target = loadable_targets_from_python_module(location.module, folder)[0]
     return ReconstructableRepository(ModuleCodePointer(location.module, target.attribute, folder))
+
+
+def repository_origin(location: CodeLocation) -> "RemoteRepositoryOrigin":
+    """What Dagster's records call the code location's definitions, whoever loaded them."""
+    from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+    from dagster._core.remote_origin import RemoteRepositoryOrigin
+    from dagster._core.workspace.load import location_origins_from_yaml_paths
+
+    (origin,) = location_origins_from_yaml_paths([str(location.workspace)])
+    return RemoteRepositoryOrigin(origin, SINGLETON_REPOSITORY_NAME)
 
 
 def find_pipelines(repository: "dg.RepositoryDefinition") -> list[Pipeline]:
@@ -75,6 +95,7 @@ def read_states(
                 made=_read_made(entry, names),
                 failed_checks=failed,
                 is_judged=is_judged,
+                is_partitioned=node.is_partitioned,
             )
         )
     return states
@@ -92,6 +113,7 @@ def _read_made(entry: "dg.EventLogEntry | None", names: "dict[dg.AssetKey, str]"
         data_version=tags.get(_DATA),
         inputs={name: version for name, version in inputs.items() if version is not None},
         source_fingerprint=None if fingerprint is None else str(fingerprint.value),
+        made_at=entry.timestamp if entry is not None else 0.0,
     )
 
 
@@ -121,6 +143,19 @@ def _read_checks(
     return failed, is_judged
 
 
-def source_of(states: Sequence[AssetState]) -> AssetState | None:
-    """The dataset of a model; None for a model without one."""
-    return next((state for state in states if state.name == SOURCE), None)
+def missing_partitions(
+    instance: "dg.DagsterInstance",
+    repository: "dg.RepositoryDefinition",
+    pipeline: Pipeline,
+    now: datetime,
+) -> PartitionRange | None:
+    """The parts of a model's assets that were never made; None when it has no parts."""
+    for key in pipeline.keys:
+        partitions = repository.asset_graph.get(key).partitions_def
+        if partitions is not None:
+            wanted = partitions.get_partition_keys(current_time=now)
+            made = instance.get_materialized_partitions(key)
+            missing = [part for part in wanted if part not in made]
+            newest = wanted[-1:]
+            return PartitionRange(tuple(missing or newest), n_missing=len(missing))
+    return None

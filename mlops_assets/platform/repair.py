@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.platform.execution import PROCESS_TAG, is_process
 from mlops_assets.platform.home import Home
-from mlops_assets.platform.mlflow_database import count_running
+from mlops_assets.platform.registry_glance import count_running
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -51,7 +51,7 @@ def repair(instance: "dg.DagsterInstance", home: Home) -> Iterator[str]:
         else:
             instance.report_run_failed(run, REASON)
             yield f"run {run.run_id[:8]} of {run.job_name} is failed: {REASON}"
-    if count_running(home.mlflow_database):
+    if count_running(home):
         from mlops_assets.modeling.tracking import Tracking  # loads MLflow: only when needed
 
         tracking = Tracking(f"sqlite:///{home.mlflow_database}")

@@ -20,12 +20,14 @@ class Made:
         data_version: Of what was made.
         inputs: Data version of each input that it was made of, by asset.
         source_fingerprint: Of the source that was read; None where it has none.
+        made_at: When, in seconds since 1970.
     """
 
     code_version: str | None
     data_version: str | None
     inputs: Mapping[str, str | None] = field(default_factory=dict)
     source_fingerprint: str | None = None
+    made_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class AssetState:
         failed_checks: Blocking checks that the latest materialization failed, each with its reason.
         is_judged: Whether every blocking check has judged the latest materialization.
         lost: Why what was made cannot be used any more, though it is recorded; None when it can.
+        is_partitioned: Whether it is made in parts. Its data version is then only its newest
+            part's, so that what is made of it goes by times.
     """
 
     name: str
@@ -49,6 +53,7 @@ class AssetState:
     failed_checks: Mapping[str, str] = field(default_factory=dict)
     is_judged: bool = True
     lost: str | None = None
+    is_partitioned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +122,22 @@ def _own_reason(state: AssetState, by_name: Mapping[str, AssetState]) -> str | N
     if state.code_version is not None and made.code_version != state.code_version:
         return f"its code or document changed ({made.code_version} to {state.code_version})"
     for name in state.upstream:
-        upstream = by_name[name].made
-        now = upstream.data_version if upstream is not None else None
-        if made.inputs.get(name) != now:
-            return f"{name} is another ({made.inputs.get(name)} to {now})"
+        reason = _input_reason(made, by_name[name])
+        if reason is not None:
+            return reason
     if not state.is_judged:
         return "a check of it did not come to its end"
+    return None
+
+
+def _input_reason(made: Made, upstream: AssetState) -> str | None:
+    name, now = upstream.name, upstream.made
+    if upstream.is_partitioned:
+        is_newer = now is not None and now.made_at > made.made_at
+        return f"a part of {name} was made since" if is_newer else None
+    version = now.data_version if now is not None else None
+    if made.inputs.get(name) != version:
+        return f"{name} is another ({made.inputs.get(name)} to {version})"
     return None
 
 

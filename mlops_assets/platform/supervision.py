@@ -38,12 +38,14 @@ class Server:
         command: Program and arguments.
         ready_url: Answers 200 once the process does its work.
         niceness: Above 0, other processes go first.
+        stops_its_own: Whether it ends what it has started; else all of that is told to stop too.
     """
 
     name: str
     command: tuple[str, ...]
     ready_url: str
     niceness: int = 0
+    stops_its_own: bool = False
 
 
 @dataclass(slots=True)
@@ -139,24 +141,31 @@ class Supervisor:
 
     def stop(self) -> None:
         """Ends every process and all that they started, within `STOP_SECONDS` and a little."""
-        processes = [*(running.process for running in self._servers.values()), *self._tasks]
-        for process in processes:
-            _signal_group(process.pid, signal.SIGTERM)
+        for running in self._servers.values():
+            if running.server.stops_its_own:
+                running.process.terminate()
+            else:
+                _signal_group(running.process.pid, signal.SIGTERM)
+        for task in self._tasks:
+            _signal_group(task.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        for process in processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.05, deadline - time.monotonic()))
+        while time.monotonic() < deadline and any(map(_is_left, self._processes())):
+            time.sleep(0.05)
         self.kill()
-
-    def kill(self) -> None:
-        """Ends every process at once."""
-        for process in [*(running.process for running in self._servers.values()), *self._tasks]:
-            _signal_group(process.pid, signal.SIGKILL)
+        for process in self._processes():
             process.wait()
         self._servers.clear()
         self._tasks.clear()
         self._guardian.communicate()  # closes its pipe: it kills what might be left, and ends
         kill_marked(self._home, self._instance)
+
+    def kill(self) -> None:
+        """Ends every process at once. A signal handler may call it."""
+        for process in self._processes():
+            _signal_group(process.pid, signal.SIGKILL)
+
+    def _processes(self) -> list[subprocess.Popen[bytes]]:
+        return [*(running.process for running in self._servers.values()), *self._tasks]
 
     def _look_after(self, running: _Running) -> None:
         server, now = running.server, time.monotonic()
@@ -248,6 +257,16 @@ def last_lines(log: Path, n_lines: int = 20, n_bytes: int = 8_192) -> str:
     except OSError:
         lines = []
     return "\n".join(f"  {line}" for line in lines[-n_lines:]) or "  (it is empty)"
+
+
+def _is_left(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process, or one of its group, is still there."""
+    process.poll()  # buries it, else the group would never be empty
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _signal_group(leader: int, sent: signal.Signals) -> None:

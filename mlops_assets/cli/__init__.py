@@ -1,0 +1,5 @@
+"""The command line: `mlops-assets`."""
+
+from mlops_assets.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,47 @@
+"""`mlops-assets`: every command, what it prints, and its exit codes.
+
+Data goes to standard output, talk to standard error. Exit code 0: done. 1: done, and something is
+wrong, as the command says. 2: could not be done; one message on standard error tells what to do.
+Each command imports what it needs when it runs, so that help appears at once.
+"""
+
+import os
+import sys
+
+import typer
+
+from mlops_assets.cli.documents import check, new
+from mlops_assets.cli.platform import retire, status, up
+from mlops_assets.cli.serving import predict, predictor
+from mlops_assets.errors import MlopsError
+
+app = typer.Typer(
+    name="mlops-assets",
+    help=(
+        "One YAML document declares a model; Dagster keeps its whole life as assets.\n\n"
+        "Begin with `mlops-assets up`: it brings every model under defs/ up on this machine. Add a "
+        "model of your own with `mlops-assets new NAME --data FILE --target COLUMN`."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in (up, status, new, check, predict, retire):
+    app.command()(_command)
+app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)(predictor)
+
+
+def main() -> None:
+    """Runs a command. An error that the user can act on is one message and exit code 2."""
+    try:
+        app()
+    except MlopsError as error:
+        print(f"mlops-assets: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # `mlops-assets status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)

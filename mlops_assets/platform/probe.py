@@ -1,0 +1,56 @@
+"""Asks a service on this machine for the answer to its example."""
+
+import http.client
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from mlops_assets.errors import ServingError
+from mlops_assets.platform.results import Probe
+
+_TIMEOUT_SECONDS = 10.0
+
+
+def predict(gateway_url: str, service: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The service's answer (V1 protocol) to rows of raw features by name.
+
+    Raises:
+        ServingError: nothing listens, there is no such service, or the rows were refused and why.
+    """
+    parts = urlsplit(gateway_url)
+    connection = http.client.HTTPConnection(
+        parts.hostname or "", parts.port, timeout=_TIMEOUT_SECONDS
+    )
+    body = json.dumps({"instances": list(rows)})
+    headers = {"content-type": "application/json"}
+    try:
+        connection.request("POST", f"/v1/models/{service}:predict", body, headers)
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace")
+    except ConnectionRefusedError as error:
+        raise ServingError(f"nothing listens at {gateway_url}; start it with `make run`") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise ServingError(f"{service} at {gateway_url} did not answer: {error!r}") from error
+    finally:
+        connection.close()
+    try:
+        answer: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise ServingError(f"{service} answered {response.status}: {text[:500]}") from error
+    if response.status != 200:
+        raise ServingError(f"{service}: {response.status}: {answer.get('error', text[:500])}")
+    return answer
+
+
+def ask(gateway_url: str, service: str, example: Sequence[Mapping[str, Any]]) -> Probe:
+    """Which version answers a service's example, or why none does."""
+    try:
+        answer = predict(gateway_url, service, example)
+    except ServingError as error:
+        return Probe(version=None, problem=str(error))
+    n_answers = len(answer.get("predictions", []))
+    if n_answers != len(example):
+        return Probe(version=None, problem=f"{n_answers} answers to {len(example)} rows")
+    version = str(answer.get("model_version", ""))
+    return Probe(version=int(version) if version.isdecimal() else None, problem=None)
