@@ -1,20 +1,22 @@
 """A fitted pipeline as one ONNX graph that takes raw features.
 
 The graph has at most two inputs: `numbers` (float32, booleans as 0 and 1, missing is NaN) and
-`categories` (text, missing is the empty text), described in the manifest. Its one output is
-`probabilities`, or `prediction` for regression.
+`categories` (text, missing is the empty text), described in the manifest. Two wide inputs cost
+onnxruntime less than one for each feature: 12 µs for a row of 20 features against 33 µs. The one
+output is `probabilities`, or `prediction` for regression.
 
-The steps before the estimator are written by us (`onnx_preparation.py`), the estimator itself by
-skl2onnx. Whether the result may be used is decided by its answers (`agreement.py`).
+The steps before the estimator are written by us (`onnx_preparation.py`), trees and forests too
+(`onnx_forest.py`), other estimators by skl2onnx. Whether the result may be used is decided by its
+answers (`agreement.py`).
 """
 
 import copy
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mlops_assets.modeling.manifest import FeatureField
+from mlops_assets.modeling.onnx_forest import is_forest, round_down, write_forest
 from mlops_assets.modeling.onnx_preparation import PREPARED, onnx_inputs, write_preparation
 from mlops_assets.modeling.pipeline import ESTIMATOR, PREPARE
 
@@ -22,10 +24,19 @@ if TYPE_CHECKING:
     import onnx
 
 _OPSETS = {"": 18, "ai.onnx.ml": 3}  # tree ensembles of skl2onnx 1.20 are written in 3
+_IR_VERSION = 8  # the one that came with opset 18
 
 
 class NotConvertibleError(Exception):
     """This pipeline has no ONNX form; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _EstimatorGraph:
+    """From the tensor `prepared` to the answer."""
+
+    nodes: list["onnx.NodeProto"]
+    constants: list["onnx.TensorProto"]
 
 
 def export_onnx(pipeline: Any, features: list[FeatureField]) -> bytes:
@@ -36,37 +47,50 @@ def export_onnx(pipeline: Any, features: list[FeatureField]) -> bytes:
     """
     from onnx import TensorProto, checker, helper
 
+    estimator = pipeline[ESTIMATOR]
+    classes = getattr(estimator, "classes_", None)
+    answer = "prediction" if classes is None else "probabilities"
     prepared = write_preparation(pipeline[PREPARE])
-    estimator = _convert(pipeline[ESTIMATOR], prepared.width)
-    answer = _name_answer(estimator)
+    if is_forest(estimator):
+        converted = _EstimatorGraph([write_forest(estimator, PREPARED, answer)], [])
+    else:
+        converted = _convert(estimator, prepared.width, answer)
     elements = {"float32": TensorProto.FLOAT, "string": TensorProto.STRING}
     graph = helper.make_graph(
-        _needed([*prepared.nodes, *estimator.graph.node], answer.name),
+        _needed([*prepared.nodes, *converted.nodes], answer),
         "pipeline",
         [
             helper.make_tensor_value_info(i.name, elements[i.element], [None, len(i.features)])
             for i in onnx_inputs(features)
         ],
-        [answer],
-        [*prepared.constants, *estimator.graph.initializer],
+        [
+            helper.make_tensor_value_info(
+                answer, TensorProto.FLOAT, [None, 1 if classes is None else len(classes)]
+            )
+        ],
+        [*prepared.constants, *converted.constants],
     )
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid(name, number) for name, number in _OPSETS.items()],
-        ir_version=estimator.ir_version,
+        ir_version=_IR_VERSION,
     )
     checker.check_model(model)
     return bytes(model.SerializeToString())
 
 
-def _convert(estimator: Any, width: int) -> "onnx.ModelProto":
+def _convert(estimator: Any, width: int, answer: str) -> _EstimatorGraph:
+    """The estimator by skl2onnx, its output renamed.
+
+    The label is left out: it is the class of the largest probability, as the caller can see.
+    """
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
 
     ready = _with_float_thresholds(estimator)
-    options = {id(ready): {"zipmap": False}} if hasattr(ready, "predict_proba") else None
+    options = {id(ready): {"zipmap": False}} if answer == "probabilities" else None
     try:
-        return convert_sklearn(
+        model = convert_sklearn(
             ready,
             initial_types=[(PREPARED, FloatTensorType([None, width]))],
             options=options,
@@ -77,6 +101,12 @@ def _convert(estimator: Any, width: int) -> "onnx.ModelProto":
         raise NotConvertibleError(
             f"skl2onnx does not convert {type(estimator).__name__}: {told[0]}"
         ) from error
+    theirs = "probabilities" if answer == "probabilities" else "variable"
+    if theirs not in (outputs := [output.name for output in model.graph.output]):
+        raise NotConvertibleError(f"skl2onnx made the outputs {', '.join(outputs)}, no {theirs}")
+    for node in model.graph.node:
+        node.output[:] = [answer if name == theirs else name for name in node.output]
+    return _EstimatorGraph(list(model.graph.node), list(model.graph.initializer))
 
 
 def _with_float_thresholds(estimator: Any) -> Any:
@@ -90,29 +120,8 @@ def _with_float_thresholds(estimator: Any) -> Any:
     ready = copy.deepcopy(estimator)
     for iteration in ready._predictors:
         for tree in iteration:
-            exact = tree.nodes["num_threshold"]
-            rounded = exact.astype(np.float32)
-            above = rounded.astype(np.float64) > exact
-            rounded[above] = np.nextafter(rounded[above], np.float32(-np.inf))
-            tree.nodes["num_threshold"] = rounded
+            tree.nodes["num_threshold"] = round_down(tree.nodes["num_threshold"])
     return ready
-
-
-def _name_answer(estimator: "onnx.ModelProto") -> "onnx.ValueInfoProto":
-    """The output with the answer, renamed to the manifest's name for it.
-
-    The label is left out: it is the class of the largest probability, as the caller can see.
-    """
-    outputs = {output.name: output for output in estimator.graph.output}
-    old = "probabilities" if "probabilities" in outputs else "variable"
-    if old not in outputs:
-        raise NotConvertibleError(f"the graph has the outputs {', '.join(outputs)} and no answer")
-    answer = outputs[old]
-    if old == "variable":
-        answer.name = "prediction"
-        for node in estimator.graph.node:
-            node.output[:] = ["prediction" if name == old else name for name in node.output]
-    return answer
 
 
 def _needed(nodes: Iterable["onnx.NodeProto"], answer: str) -> list["onnx.NodeProto"]:
