@@ -33,6 +33,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+docs: $(INSTALLED)
+	$(BIN)/python -m mlops_assets.spec.reference > docs/yaml-reference.md
+
 lock:
 	$(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --group test pyproject.toml --output-file requirements.lock --quiet

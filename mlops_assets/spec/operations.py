@@ -1,12 +1,22 @@
 """The operations part of a model document: serving, schedule and Kubernetes resources."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
 
 from mlops_assets.spec.base import Document
+from mlops_assets.spec.cron import require_cron
 
 Step = Literal["dataset", "features", "trained_model", "evaluation", "model_version"]
+
+
+def _require_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a folder's name
+        raise ValueError("an IANA time zone such as UTC or America/New_York") from error
+    return name
 
 
 class ServingSpec(Document):
@@ -27,9 +37,9 @@ class ServingSpec(Document):
 class ScheduleSpec(Document):
     """When the whole pipeline runs by itself."""
 
-    cron: str
-    """Cron expression of five fields."""
-    timezone: str = "UTC"
+    cron: Annotated[str, AfterValidator(require_cron)]
+    """Cron expression of five fields: minute, hour, day of month, month, day of week."""
+    timezone: Annotated[str, AfterValidator(_require_zone)] = "UTC"
     """IANA time zone of the cron expression."""
 
 

@@ -20,8 +20,8 @@ from mlops_assets.spec.yaml_text import FieldPath, YamlDocument, read_yaml
 DOCUMENT_FILES = ("defs.yaml", "defs.yml", "component.yaml")
 """The file names that Dagster looks for; in each folder the first of them counts."""
 
-COMPONENT_TYPES = ("mlops_assets.ModelPipeline", "mlops_assets.component.ModelPipeline")
-"""The values of `type` that make a document one of ours."""
+COMPONENT_TYPE = "mlops_assets.component.ModelPipeline"
+"""The value of `type` that makes a document one of ours."""
 
 _TOP_FIELDS = ("type", "attributes", "template_vars_module", "requirements", "post_processing")
 
@@ -68,7 +68,7 @@ def read_document(path: Path) -> ModelSpec:
     """
     specs = read_documents(path)
     if len(specs) != 1:
-        allowed = f"one document of type {COMPONENT_TYPES[0]}"
+        allowed = f"one document of type {COMPONENT_TYPE}"
         raise SpecError([Problem(path, 1, "type", f"{len(specs)} documents", allowed)])
     return specs[0]
 
@@ -105,7 +105,7 @@ def _read(text: YamlDocument) -> ModelSpec | list[Problem]:
     if not isinstance(text.value, Mapping):
         return [text.problem((), text.value, "a mapping with type and attributes")]
     kind = text.value.get("type")
-    if kind not in COMPONENT_TYPES:
+    if kind != COMPONENT_TYPE:
         return _foreign(text, kind)
     problems = [
         text.problem((key,), text.value[key], f"one of {', '.join(_TOP_FIELDS)}{hint}")
@@ -123,7 +123,6 @@ def _read(text: YamlDocument) -> ModelSpec | list[Problem]:
 
 def _foreign(text: YamlDocument, kind: object) -> list[Problem]:
     """Another component is none of our business, unless it was meant to be ours."""
-    hint = suggestion(kind, COMPONENT_TYPES) if isinstance(kind, str) else ""
-    if isinstance(kind, str) and not hint:
+    if isinstance(kind, str) and not suggestion(kind, [COMPONENT_TYPE]):
         return []
-    return [text.problem(("type",), kind, f"{COMPONENT_TYPES[0]}{hint}")]
+    return [text.problem(("type",), kind, COMPONENT_TYPE)]

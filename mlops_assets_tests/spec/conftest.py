@@ -11,7 +11,7 @@ from mlops_assets.spec.reading import read_documents
 Write = Callable[[str], Path]
 
 SHORTEST = """\
-type: mlops_assets.ModelPipeline
+type: mlops_assets.component.ModelPipeline
 attributes:
   name: churn
   description: Will a customer leave within a month?

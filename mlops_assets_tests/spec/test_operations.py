@@ -1,4 +1,7 @@
-from mlops_assets.spec.operations import StepResources
+import pytest
+from pydantic import ValidationError
+
+from mlops_assets.spec.operations import ScheduleSpec, StepResources
 
 
 def test_nothing_asked_for_gives_an_empty_config() -> None:
@@ -16,3 +19,23 @@ def test_placement_goes_to_the_pod() -> None:
     assert resources.to_dagster_k8s() == {
         "pod_spec_config": {"node_selector": {"disk": "ssd"}, "tolerations": [{"key": "gpu"}]}
     }
+
+
+@pytest.mark.parametrize(
+    ("zone", "exists"),
+    [
+        ("UTC", True),
+        ("America/New_York", True),
+        ("New York", False),
+        ("America", False),
+        ("", False),
+        ("../etc/passwd", False),
+    ],
+)
+def test_time_zone_of_a_schedule_exists(zone: str, exists: bool) -> None:
+    fields = {"cron": "0 6 * * 1", "timezone": zone}
+    if exists:
+        assert ScheduleSpec.model_validate(fields).timezone == zone
+        return
+    with pytest.raises(ValidationError, match="an IANA time zone"):
+        ScheduleSpec.model_validate(fields)

@@ -166,9 +166,16 @@ def test_the_shortest_document_is_read_with_all_defaults(write: Write) -> None:
         pytest.param(
             "ModelPipeline",
             "ModelPipline",
-            "1: type: found 'mlops_assets.ModelPipline', allowed: mlops_assets.ModelPipeline; "
-            "did you mean 'mlops_assets.ModelPipeline'?",
+            "1: type: found 'mlops_assets.component.ModelPipline', "
+            "allowed: mlops_assets.component.ModelPipeline",
             id="misspelt_type",
+        ),
+        pytest.param(
+            "mlops_assets.component.ModelPipeline",
+            "mlops_assets.ModelPipeline",
+            "1: type: found 'mlops_assets.ModelPipeline', "
+            "allowed: mlops_assets.component.ModelPipeline",
+            id="type_without_its_module",
         ),
     ],
 )
@@ -197,7 +204,9 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_lines(write: Write)
         pytest.param(b"- a\n- b\n", "1: document: found ['a', 'b']", id="a_list"),
         pytest.param(b"attributes: {}\n", "1: type: found None", id="no_type"),
         pytest.param(
-            b"type: mlops_assets.ModelPipeline\n", "1: name: found None", id="no_attributes"
+            b"type: mlops_assets.component.ModelPipeline\n",
+            "1: name: found None",
+            id="no_attributes",
         ),
     ],
 )

@@ -1,0 +1,127 @@
+"""Whether an import path leads somewhere, found without importing or running anything.
+
+Modules are found where Python would look for them, without importing the packages on the way; names
+are looked for in the parsed source. What cannot be known so (compiled modules, names that are made
+at run time) passes.
+"""
+
+import ast
+import sysconfig
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from mlops_assets.spec.explaining import suggestion
+
+_SITE_FOLDERS = tuple(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Where an import path leads.
+
+    Attributes:
+        file: The module's source, or None when it is compiled or built in.
+        node: The definition of a function or class; None when it is made in another way.
+    """
+
+    file: Path | None
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None
+
+    @property
+    def is_library(self) -> bool:
+        """Whether the module is installed, rather than written in this project."""
+        return self.file is None or any(self.file.is_relative_to(at) for at in _SITE_FOLDERS)
+
+
+def resolve(path: str) -> Resolved | str:
+    """Where `package.module:name` leads, or in words why it leads nowhere."""
+    module, _, name = path.replace(":", ".").rpartition(".")
+    found = _find_module(module)
+    if isinstance(found, str):
+        return found
+    file = Path(found.origin) if found.origin else None
+    if file is None or file.suffix != ".py":
+        return Resolved(file, None)
+    try:
+        tree = ast.parse(file.read_bytes(), filename=str(file))
+    except (SyntaxError, ValueError) as error:
+        return f"the import path of a module that can be read, but {file.name}: {error}"
+    last = dict(_definitions(tree.body))  # of two definitions the last counts
+    if name in last:
+        return Resolved(file, last[name])
+    if "*" in last or "__getattr__" in last or name in _submodules(found):
+        return Resolved(file, None)
+    public = [known for known in last if not known.startswith("_")]
+    return f"a name that module {module} has{suggestion(name, public)}"
+
+
+def argument_problems(
+    node: ast.FunctionDef | ast.AsyncFunctionDef, given: Collection[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """Names that a function needs and are not given, that are given in vain, and that it takes."""
+    arguments = node.args
+    positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
+    taken = [argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)]
+    needed = positional[: len(positional) - len(arguments.defaults)] + [
+        argument.arg
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        if default is None
+    ]
+    missing = [name for name in needed if name not in given]
+    unknown = [] if arguments.kwarg else [name for name in given if name not in taken]
+    return missing, unknown, taken
+
+
+def takes_one(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a function can be called with one positional argument and nothing else."""
+    arguments = node.args
+    n_positional = len(arguments.posonlyargs) + len(arguments.args)
+    n_needed = n_positional - len(arguments.defaults)
+    can_take_one = n_positional >= 1 or arguments.vararg is not None
+    return can_take_one and n_needed <= 1 and None not in arguments.kw_defaults
+
+
+def _find_module(name: str) -> ModuleSpec | str:
+    """The module's spec, found from the top package down, without importing any."""
+    path: Sequence[str] | None = None
+    found: ModuleSpec | None = None
+    parts = name.split(".")
+    for depth, _ in enumerate(parts, start=1):
+        here = ".".join(parts[:depth])
+        found = PathFinder.find_spec(here, path)
+        if found is None:
+            return f"the import path of a module that exists, but there is no module {here}"
+        path = found.submodule_search_locations or []
+    if found is None:
+        raise ValueError("an import path names a module")
+    return found
+
+
+def _submodules(found: ModuleSpec) -> set[str]:
+    folders = [Path(folder) for folder in found.submodule_search_locations or []]
+    return {child.stem for folder in folders for child in folder.iterdir()}
+
+
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def _definitions(body: Sequence[ast.stmt]) -> Iterator[tuple[str, _Definition | None]]:
+    """Names that statements bind at the top of a module, also within `if`, `try` and `with`."""
+    for statement in body:
+        match statement:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield statement.name, statement
+            case ast.Import() | ast.ImportFrom():
+                for alias in statement.names:
+                    yield alias.asname or alias.name.partition(".")[0], None
+            case ast.Assign() | ast.AnnAssign() | ast.AugAssign() | ast.For() | ast.Expr():
+                for inner in ast.walk(statement):
+                    if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                        yield inner.id, None
+            case _:
+                for part in ("body", "orelse", "finalbody"):
+                    yield from _definitions(getattr(statement, part, []))
+                for handler in getattr(statement, "handlers", []):
+                    yield from _definitions(handler.body)
