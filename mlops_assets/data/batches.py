@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from mlops_assets.data.scratch import new_scratch_folder
-from mlops_assets.data.sources.rows import SourceRows
+from mlops_assets.data.source_rows import SourceRows
 from mlops_assets.errors import SourceError
 
 _BATCH_BYTES = 64 * 2**20

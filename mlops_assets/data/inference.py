@@ -12,7 +12,7 @@ import polars as pl
 from mlops_assets.data.batches import open_batches
 from mlops_assets.data.casting import cast_values
 from mlops_assets.data.column_types import POLARS_TYPES
-from mlops_assets.data.sources.rows import SourceRows
+from mlops_assets.data.source_rows import SourceRows
 from mlops_assets.spec.data import ColumnType
 
 _CANDIDATES: tuple[ColumnType, ...] = ("integer", "number", "boolean", "date", "datetime")

@@ -15,7 +15,7 @@ from mlops_assets.data.contract import ContractReport
 from mlops_assets.data.dataset_writer import WHOLE, DatasetWriter, StagedParts
 from mlops_assets.data.lake_table import Change, LakeTable, Part, Plan, TableState
 from mlops_assets.data.partitions import Window, parts_in, require_whole_partitions
-from mlops_assets.data.sources import SourceRows
+from mlops_assets.data.source_rows import SourceRows
 from mlops_assets.errors import SourceError
 from mlops_assets.spec import ModelSpec
 
