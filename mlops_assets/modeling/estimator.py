@@ -91,10 +91,12 @@ def _unknown_parameters(made: type, given: Mapping[str, object]) -> list[FieldPr
 
 
 def _validate_parameters(estimator: Any) -> None:
-    """Let scikit-learn check the values now, as `fit` would later, where it knows how to."""
-    validate = getattr(estimator, "_validate_params", None)
-    if validate is not None:
-        validate()
+    """Let scikit-learn check the values now, as `fit` would later, where it knows how to.
+
+    Estimators of others inherit the check, and have nothing to check against.
+    """
+    if hasattr(estimator, "_parameter_constraints"):
+        estimator._validate_params()
 
 
 def _task_problems(estimator: Any, spec: ModelSpec) -> list[FieldProblem]:

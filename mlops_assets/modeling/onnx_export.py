@@ -11,6 +11,7 @@ answers (`agreement.py`).
 """
 
 import copy
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -90,12 +91,14 @@ def _convert(estimator: Any, width: int, answer: str) -> _EstimatorGraph:
     ready = _with_float_thresholds(estimator)
     options = {id(ready): {"zipmap": False}} if answer == "probabilities" else None
     try:
-        model = convert_sklearn(
-            ready,
-            initial_types=[(PREPARED, FloatTensorType([None, width]))],
-            options=options,
-            target_opset=_OPSETS,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of skl2onnx about its own calls
+            model = convert_sklearn(
+                ready,
+                initial_types=[(PREPARED, FloatTensorType([None, width]))],
+                options=options,
+                target_opset=_OPSETS,
+            )
     except Exception as error:  # skl2onnx raises anything from NameError to RuntimeError
         told = str(error).strip().splitlines() or [type(error).__name__]
         raise NotConvertibleError(
