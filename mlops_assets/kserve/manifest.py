@@ -96,7 +96,11 @@ def _build_model(
         "runtime": RUNTIME,
         "protocolVersion": "v2",
         "storageUri": storage_uri,
-        "args": [f"--model-version={version}", f"--model-digest={model_digest}"],
+        "args": [
+            f"--model-version={version}",
+            f"--model-digest={model_digest}",
+            *(f"--trusted-type={name}" for name in spec.model.trusted_types),
+        ],
         "resources": {"requests": dict(amounts), "limits": dict(amounts)},
         "startupProbe": {
             **ready,

@@ -14,11 +14,11 @@ from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.protocol.http import (
     Receive,
     Reply,
+    RequestHeaders,
     Scope,
     Send,
     json_reply,
     read_body,
-    read_headers,
     refusal_reply,
     send_reply,
 )
@@ -68,7 +68,7 @@ class GatewayApp:
         if service is None:
             return self._page(path, scope["method"])
         headers = scope["headers"]
-        declared = read_headers(headers).content_length
+        declared = RequestHeaders(headers).content_length
         body = await read_body(receive, declared, self._settings.max_body_bytes)
         raw_path = scope.get("raw_path") or path.encode()
         return await self._router.forward(service, scope["method"], raw_path, headers, body)
@@ -78,7 +78,7 @@ class GatewayApp:
             raise RequestError(405, f"/v1/ground-truth: expected POST, found {scope['method']}")
         headers = scope["headers"]
         require_token(self._settings.sink_token, headers)
-        declared = read_headers(headers).content_length
+        declared = RequestHeaders(headers).content_length
         body = await read_body(receive, declared, self._settings.max_body_bytes)
         items = read_truths(body, self._supervisor.statuses)
         self._truths.write(items)

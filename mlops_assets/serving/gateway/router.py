@@ -21,7 +21,7 @@ from mlops_assets.serving.gateway.upstream import (
     UpstreamReply,
     build_request,
 )
-from mlops_assets.serving.protocol.http import Headers, Reply, read_headers
+from mlops_assets.serving.protocol.http import Headers, Reply, RequestHeaders
 from mlops_assets.serving.protocol.refusal import RequestError
 
 _FORWARDED = {
@@ -59,7 +59,7 @@ class Router:
         """
         started = time.perf_counter()
         is_prediction = method == "POST"
-        caller_id = read_headers(headers).caller_id() or uuid.uuid4().hex
+        caller_id = RequestHeaders(headers).caller_id() or uuid.uuid4().hex
         sent = [(name, value) for name, value in headers if name in _FORWARDED]
         sent.append((b"x-request-id", caller_id.encode()))
         request = build_request(method.encode(), path, sent, body)

@@ -78,7 +78,7 @@ class SegmentWriter:
         descriptor = os.open(self._folder / name, flags, 0o600)
         with self._lock:
             if self._descriptor >= 0:
-                os.fsync(self._descriptor)
+                os.fdatasync(self._descriptor)
                 os.close(self._descriptor)
             self._descriptor = descriptor
         self._size, self._born = 0, time.monotonic()
@@ -90,7 +90,7 @@ class SegmentWriter:
         with self._lock:
             if self._dirty and self._descriptor >= 0:
                 self._dirty = False
-                os.fsync(self._descriptor)
+                os.fdatasync(self._descriptor)
 
     def _sync_often(self) -> None:
         while not self._closed.wait(SYNC_SECONDS):

@@ -23,6 +23,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
     add("--model-dir", required=True, type=Path, help="directory of the packaged model")
     add("--model-version", help="version that every answer names")
     add("--model-digest", help="digest that the package must have")
+    add("--trusted-type", action="append", default=[], help="type that skops may construct")
     add("--require-signed", action="store_true", help="refuse a directory without a manifest")
     add("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
     add("--port", type=int, default=8080, help="port to listen at (default: %(default)s)")
@@ -38,7 +39,9 @@ def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
     found = parser.parse_args(arguments)
     if found.workers < 1 or (found.workers > 1 and found.socket_path):
         parser.error("--workers: expected at least 1, and 1 with --socket-path")
-    return PredictorSettings(**vars(found))
+    given = vars(found)
+    trusted = tuple(given.pop("trusted_type"))
+    return PredictorSettings(**given, trusted_types=trusted)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
+import os
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +25,6 @@ from mlops_assets.serving.protocol.http import (
     Send,
     json_reply,
     read_body,
-    read_headers,
     refusal_reply,
     send_reply,
 )
@@ -136,7 +135,7 @@ class PredictorApp:
         raise RequestError(404, f"no such path: {path}; see /openapi.json")
 
     async def _predict(self, protocol: int, scope: Scope, receive: Receive, send: Send) -> None:
-        call = _Call(protocol, time.perf_counter(), read_headers(scope["headers"]))
+        call = _Call(protocol, time.perf_counter(), RequestHeaders(scope["headers"]))
         self.n_in_flight += 1
         try:
             try:
@@ -172,7 +171,7 @@ class PredictorApp:
         batch = self._v1.decode(body, max_rows=self._settings.max_rows)
         call.n_rows = batch.n_rows
         answer = await self._execution.score(batch)
-        call.prediction_id = call.prediction_id or uuid.uuid4().hex
+        call.prediction_id = call.prediction_id or os.urandom(16).hex()
         identity = {**self._classes, **self._identity, "id": call.prediction_id}
         reply = Reply(200, v1.encode_answer(answer, identity))
         self._write_log(call, answer, body)
@@ -188,7 +187,7 @@ class PredictorApp:
         )
         call.n_rows = request.batch.n_rows
         answer = await self._execution.score(request.batch)
-        call.prediction_id = call.prediction_id or _usable_id(request.id) or uuid.uuid4().hex
+        call.prediction_id = call.prediction_id or _usable_id(request.id) or os.urandom(16).hex()
         content, json_length = v2.encode_answer(
             answer,
             request,
@@ -203,7 +202,7 @@ class PredictorApp:
 
     def _write_log(self, call: "_Call", answer: Answer, body: bytes) -> None:
         """Before the answer is sent, so that what was answered is logged."""
-        if self._log is None or call.headers.probe:
+        if self._log is None or call.headers.is_probe:
             return
         written = self._log.write(
             answer,
@@ -212,7 +211,7 @@ class PredictorApp:
             body=body,
             json_length=call.headers.json_size(),
             started=call.started,
-            shadow=bool(call.headers.shadow),
+            shadow=call.headers.is_shadow,
         )
         if not written:
             call.unlogged = True

@@ -4,6 +4,7 @@ Here: the choice between ONNX and scikit-learn, and the probe that a model passe
 Not here: how packages are written (`modeling/package.py`) and what requests look like.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -53,13 +54,18 @@ class ServedModel:
 
 
 def load_model(
-    directory: Path, *, model_digest: str | None = None, require_signed: bool = False
+    directory: Path,
+    *,
+    model_digest: str | None = None,
+    trusted_types: Sequence[str] = (),
+    require_signed: bool = False,
 ) -> ServedModel:
     """The model of a directory, loaded after every byte of it was verified.
 
     Args:
         directory: A packaged model.
         model_digest: Digest that its manifest must have; None takes any.
+        trusted_types: Types of the user's own that a scikit-learn model may hold.
         require_signed: Refuse a directory without our manifest instead of reading MLflow's.
 
     Raises:
@@ -80,4 +86,4 @@ def load_model(
         return ServedModel(manifest, OnnxScorer(directory / ONNX_FILE, manifest), "onnxruntime")
     from mlops_assets.serving.predictor.sklearn_scorer import SklearnScorer
 
-    return ServedModel(manifest, SklearnScorer(directory, manifest), "scikit-learn")
+    return ServedModel(manifest, SklearnScorer(directory, manifest, trusted_types), "scikit-learn")

@@ -57,15 +57,19 @@ class OnnxScorer:
 
 
 def _numbers(batch: Batch, positions: list[int]) -> NDArray[np.float32]:
+    if batch.matrix is not None and positions == list(range(batch.matrix.shape[1])):
+        return batch.matrix.astype(np.float32)
+    columns = batch.columns
     matrix = np.empty((batch.n_rows, len(positions)), dtype=np.float32)
     for place, position in enumerate(positions):
-        matrix[:, place] = batch.columns[position]
+        matrix[:, place] = columns[position]
     return matrix
 
 
 def _texts(batch: Batch, positions: list[int]) -> NDArray[np.object_]:
+    columns = batch.columns
     matrix = np.empty((batch.n_rows, len(positions)), dtype=object)
     for place, position in enumerate(positions):
-        matrix[:, place] = batch.columns[position]
+        matrix[:, place] = columns[position]
     matrix[matrix == None] = ""  # noqa: E711  elementwise; ONNX has no missing text
     return matrix

@@ -45,6 +45,7 @@ def _run_worker(settings: PredictorSettings, metrics: Metrics, *, alone: bool = 
     model = load_model(
         settings.model_dir,
         model_digest=settings.model_digest,
+        trusted_types=settings.trusted_types,
         require_signed=settings.require_signed,
     )
 

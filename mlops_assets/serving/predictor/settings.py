@@ -13,6 +13,7 @@ class PredictorSettings:
         model_dir: Directory of the packaged model.
         model_version: Version that every answer names; None when it is unknown.
         model_digest: Digest that the package's manifest must have; None takes any.
+        trusted_types: Types of the user's own that scikit-learn models may hold.
         require_signed: Refuse a model directory without our manifest.
         host: Address to listen at.
         port: Port to listen at.
@@ -33,6 +34,7 @@ class PredictorSettings:
     model_dir: Path
     model_version: str | None = None
     model_digest: str | None = None
+    trusted_types: tuple[str, ...] = ()
     require_signed: bool = False
     host: str = "127.0.0.1"
     port: int = 8080

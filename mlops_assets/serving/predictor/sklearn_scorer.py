@@ -1,5 +1,6 @@
 """Answers through scikit-learn, for models whose ONNX form is missing or answers differently."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from mlops_assets.serving.protocol.refusal import RequestError
 class SklearnScorer:
     """A fitted pipeline, read from skops after its digest was verified."""
 
-    def __init__(self, directory: Path, manifest: ModelManifest) -> None:
+    def __init__(
+        self, directory: Path, manifest: ModelManifest, allowed: Sequence[str] = ()
+    ) -> None:
         from mlops_assets.modeling.package import load_package
 
-        self._pipeline: Any = load_package(directory)
+        self._pipeline: Any = load_package(directory, allowed=allowed)
         self._classes = manifest.classes
         self._features = manifest.features
 

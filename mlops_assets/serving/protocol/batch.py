@@ -23,10 +23,23 @@ class Batch:
     """Columns of equal length, in the order of the model's features.
 
     Numbers and booleans are float64 with NaN where missing; categories are objects, `str` or None.
+
+    Attributes:
+        n_rows: Number of rows.
+        matrix: All columns side by side when all are numbers and came so: cutting 30 of them apart
+            and joining them again would take half as long as the model itself.
     """
 
     n_rows: int
-    columns: tuple[NDArray[Any], ...]
+    _columns: tuple[NDArray[Any], ...] | None
+    matrix: NDArray[np.float64] | None = None
+
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """The columns."""
+        if self._columns is not None:
+            return self._columns
+        return () if self.matrix is None else tuple(self.matrix.T)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,18 +87,33 @@ def _too_long(size: int, limit: int) -> RequestError:
     return RequestError(413, f"body: expected at most {limit:,} bytes, found {size:,}")
 
 
-@dataclass(slots=True)
 class RequestHeaders:
-    """The headers that a prediction request may carry."""
+    """The headers that a prediction request may carry. The last one counts of those that repeat."""
 
-    content_type: bytes = b""
-    content_length: bytes | None = None
-    content_encoding: bytes = b""
-    json_length: bytes | None = None
-    ce_id: bytes = b""
-    request_id: bytes = b""
-    probe: bytes = b""
-    shadow: bytes = b""
+    __slots__ = ("_get",)
+
+    def __init__(self, raw: Headers) -> None:
+        self._get = dict(raw).get
+
+    @property
+    def content_length(self) -> bytes | None:
+        """Declared length of the body."""
+        return self._get(b"content-length")
+
+    @property
+    def json_length(self) -> bytes | None:
+        """Declared length of the JSON before binary tensors."""
+        return self._get(b"inference-header-content-length")
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether the gateway only asks whether the model answers."""
+        return self._get(b"x-mlops-probe") is not None
+
+    @property
+    def is_shadow(self) -> bool:
+        """Whether the answer is stored and returned to nobody."""
+        return self._get(b"x-mlops-shadow") is not None
 
     def caller_id(self) -> str | None:
         """The caller's id of the request, if any.
@@ -106,12 +121,13 @@ class RequestHeaders:
         Raises:
             RequestError: 400, it is too long or holds control characters.
         """
-        raw = self.ce_id or self.request_id
+        ce_id = self._get(b"ce-id")
+        raw = ce_id or self._get(b"x-request-id")
         if not raw:
             return None
         text = raw.decode("utf-8", "replace")
         if len(text) > MAX_ID_LENGTH or not text.isprintable():
-            name = "ce-id" if self.ce_id else "x-request-id"
+            name = "ce-id" if ce_id else "x-request-id"
             raise RequestError(
                 400, f"{name}: expected at most {MAX_ID_LENGTH} printable characters"
             )
@@ -119,17 +135,20 @@ class RequestHeaders:
 
     def require_json(self, *, binary: bool) -> None:
         """Raises RequestError 415 when the body is declared to be something else than is read."""
-        kind = self.content_type.split(b";", 1)[0].strip().lower()
+        kind = self._get(b"content-type", JSON)
+        if kind != JSON:
+            kind = kind.split(b";", 1)[0].strip().lower()
         if kind not in (b"", JSON) and not (
             binary and kind == b"application/octet-stream" and self.json_length is not None
         ):
             raise RequestError(
                 415, f"content-type: expected application/json, found {kind.decode('latin-1')}"
             )
-        if self.content_encoding not in (b"", b"identity"):
+        encoding = self._get(b"content-encoding", b"identity")
+        if encoding not in (b"", b"identity"):
             raise RequestError(
                 415,
-                "content-encoding: expected none, found " + self.content_encoding.decode("latin-1"),
+                "content-encoding: expected none, found " + encoding.decode("latin-1"),
             )
 
     def json_size(self) -> int | None:
@@ -138,34 +157,13 @@ class RequestHeaders:
         Raises:
             RequestError: 400, it is no number.
         """
-        if self.json_length is None:
+        length = self.json_length
+        if length is None:
             return None
-        if not self.json_length.isdigit():
+        if not length.isdigit():
             raise RequestError(
                 400,
                 f"Inference-Header-Content-Length: expected a number, found "
-                f"{self.json_length.decode('latin-1')}",
+                f"{length.decode('latin-1')}",
             )
-        return int(self.json_length)
-
-
-_FIELDS = {
-    b"content-type": "content_type",
-    b"content-length": "content_length",
-    b"content-encoding": "content_encoding",
-    b"inference-header-content-length": "json_length",
-    b"ce-id": "ce_id",
-    b"x-request-id": "request_id",
-    b"x-mlops-probe": "probe",
-    b"x-mlops-shadow": "shadow",
-}
-
-
-def read_headers(raw: Headers) -> RequestHeaders:
-    """The headers that matter."""
-    headers = RequestHeaders()
-    for name, value in raw:
-        field = _FIELDS.get(name)
-        if field is not None:
-            setattr(headers, field, value)
-    return headers
+        return int(length)

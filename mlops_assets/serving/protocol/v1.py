@@ -70,8 +70,9 @@ class V1Decoder:
             rows = [row if type(row) is tuple else msgspec.structs.astuple(row) for row in rows]
         if self._all_numbers:
             matrix = np.array(rows, dtype=np.float64)
-            if not (np.abs(matrix) > LARGEST).any():  # a missing value compares false
-                return Batch(len(rows), tuple(matrix.T))
+            # The first test is the cheap one; it fails on missing values too.
+            if np.abs(matrix).max() <= LARGEST or not (np.abs(matrix) > LARGEST).any():
+                return Batch(len(rows), None, matrix)
         columns = zip(*rows, strict=True)
         return Batch(
             len(rows),
