@@ -10,13 +10,14 @@ version. Old versions are never cleaned away: the table's settings keep its log 
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from mlops_assets.data.commit_plan import Change, Plan, TableState
 from mlops_assets.data.staging import Stage, StagedFile, arrow_table, clear_left_stages
 from mlops_assets.data.table_folder import TableFolder
 from mlops_assets.errors import LakeError
@@ -36,56 +37,6 @@ _KEEP_ALL = {
 }
 
 
-class Part(BaseModel):
-    """What one partition holds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    digest: str
-    n_rows: int
-    null_counts: dict[str, int]
-
-
-class TableState(BaseModel):
-    """What a version of a table says about its content.
-
-    Attributes:
-        format: Number of this layout.
-        digest: The content's.
-        columns: Type of each column, as Polars calls it.
-        stage: Name of the stage whose files it added.
-        parts: Its partitions by name; `{"rows": ...}` when the table is one piece.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: int = 1
-    digest: str
-    columns: dict[str, str]
-    stage: str
-    parts: dict[str, Part]
-
-
-class Change(BaseModel):
-    """What a commit makes of a table.
-
-    Attributes:
-        state: What the table says about itself then.
-        replaces: Names of the partitions whose rows go; None for all rows.
-        reuses: A version that holds this content already: nothing is committed.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    state: TableState
-    replaces: list[str] | None = None
-    reuses: int | None = None
-
-
-Plan = Callable[[Mapping[int, TableState]], Change]
-"""From the states of the versions, newest first, to what to do about them."""
-
-
 class LakeTable:
     """A Delta table at a URI, which need not exist yet."""
 
@@ -100,12 +51,8 @@ class LakeTable:
         Raises:
             LakeError: the store is unreachable.
         """
-        try:
-            committed = {state.stage for state in self.states().values()}
-            clear_left_stages(self.folder, committed)
-            return Stage(self.folder)
-        except OSError as error:
-            raise LakeError(f"{self.uri} cannot be written: {error}") from error
+        clear_left_stages(self.folder, {state.stage for state in self.states().values()})
+        return Stage(self.folder)
 
     def states(self) -> dict[int, TableState]:
         """What the newest 1,000 versions say about themselves, newest first."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mlops_assets.data.owners import Owner
+from mlops_assets.errors import SourceError
 
 _OWNER_FILE = "owner.json"
 
@@ -36,6 +37,8 @@ def new_scratch_folder() -> Path:
 def _claim_folder(pid: int) -> Path:
     root = Path(tempfile.gettempdir()) / f"mlops_assets-{os.getuid()}"
     root.mkdir(mode=0o700, exist_ok=True)
+    if root.lstat().st_uid != os.getuid():
+        raise SourceError(f"{root} belongs to another user; set TMPDIR to a folder of your own")
     for folder in root.iterdir():
         if _is_left(folder):
             shutil.rmtree(folder, ignore_errors=True)

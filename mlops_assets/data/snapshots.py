@@ -1,19 +1,25 @@
 """The lake: immutable snapshots of datasets and training frames, each named by its digest."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
+from typing import TypedDict
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from mlops_assets.data.batches import open_batches
 from mlops_assets.data.column_types import stored_type, to_stored, type_name
-from mlops_assets.data.content_digest import digest_of_parts
+from mlops_assets.data.commit_plan import (
+    Part,
+    TableState,
+    digest_of_partitions,
+    plan_parts,
+    plan_whole,
+)
 from mlops_assets.data.contract import ContractReport
 from mlops_assets.data.dataset_writer import WHOLE, DatasetWriter, StagedParts
-from mlops_assets.data.lake_table import Change, LakeTable, Part, Plan, TableState
+from mlops_assets.data.lake_table import LakeTable
 from mlops_assets.data.partitions import Window, parts_in, require_whole_partitions
 from mlops_assets.data.source_rows import SourceRows
 from mlops_assets.errors import SourceError
@@ -102,33 +108,32 @@ class Lake:
         """
         window = Window(*partition) if partition is not None else None
         table = self._dataset_table(spec, window)
-        quarantine = LakeTable(self._uri(spec.name, "quarantine"), self.storage_options)
         with ExitStack() as stages, open_batches(rows) as source:
             writer = DatasetWriter(spec, source, is_text=rows.is_text, window=window)
             self._remember_others(table, writer, window)
             kept = StagedParts(stages.enter_context(table.new_stage()))
-            aside = _Aside(quarantine, stages)
+            aside = _Quarantine(self._table(spec.name, "quarantine"), stages)
             writer.write(kept, aside.open)
             if rows.is_unchanged is not None and not rows.is_unchanged():
                 raise SourceError(f"{spec.name}: the source changed while it was read; run again")
-            quarantined = aside.commit()
-            version, state = table.commit(kept.stage, kept.schema, _plan(kept, window))
-            due_at = min(now, window.end) if window is not None else now
-            return DatasetSnapshot(
-                model=spec.name,
-                uri=table.uri,
-                version=version,
-                digest=state.digest,
-                n_rows=sum(part.n_rows for part in state.parts.values()),
-                columns={name: type_name(dtype) for name, dtype in kept.schema.items()},
-                null_counts=_null_counts(kept, state),
-                quarantine_uri=quarantine.uri if quarantined is not None else None,
-                quarantine_version=quarantined,
-                n_quarantined=aside.n_rows,
-                contract=writer.check.report(due_at=due_at),
-                facts=dict(rows.facts),
-                partition=str(window) if window is not None else None,
-            )
+            quarantine = aside.commit()
+            new = _state(kept)
+            plan = plan_whole(new) if spec.source.partitions is None else plan_parts(new, window)
+            version, state = table.commit(kept.stage, kept.schema, plan)
+        parts = state.parts.values()
+        return DatasetSnapshot(
+            model=spec.name,
+            uri=table.uri,
+            version=version,
+            digest=state.digest,
+            n_rows=sum(part.n_rows for part in parts),
+            columns={name: type_name(dtype) for name, dtype in kept.schema.items()},
+            null_counts={name: sum(p.null_counts[name] for p in parts) for name in kept.schema},
+            contract=writer.check.report(due_at=now if window is None else min(now, window.end)),
+            facts=dict(rows.facts),
+            partition=str(window) if window is not None else None,
+            **quarantine,
+        )
 
     def read_snapshot(self, snapshot: DatasetSnapshot) -> pl.LazyFrame:
         """The rows of a snapshot in source order; always the same, whatever was written since.
@@ -149,7 +154,7 @@ class Lake:
             SourceError: the frame cannot be computed, or has a type that Delta does not know.
             LakeError: the lake cannot be read or written.
         """
-        table = LakeTable(self._uri(model, name), self.storage_options)
+        table = self._table(model, name)
         for version, state in table.states().items():
             if state.digest == digest:
                 return table.uri, version
@@ -157,11 +162,11 @@ class Lake:
         with open_batches(rows) as source, table.new_stage() as stage:
             kept = StagedParts(stage)
             types = {column: stored_type(column, t) for column, t in source.schema.items()}
-            kept.schema = types
+            kept.write(WHOLE, pl.DataFrame(schema=types))
             for batch in source.batches():
                 columns = [to_stored(batch[column], dtype) for column, dtype in types.items()]
                 kept.write(WHOLE, pl.DataFrame(columns))
-            version, _ = table.commit(stage, types, _plan(kept, None, digest=digest))
+            version, _ = table.commit(stage, types, plan_whole(_state(kept, digest)))
             return table.uri, version
 
     def read_frame(self, uri: str, version: int) -> pl.LazyFrame:
@@ -172,19 +177,19 @@ class Lake:
         """
         return LakeTable(uri, self.storage_options).read(version)
 
-    def _uri(self, model: str, name: str) -> str:
-        return f"{self.root}/{model}/{name}"
+    def _table(self, model: str, name: str, *, partitioned: bool = False) -> LakeTable:
+        uri = f"{self.root}/{model}/{name}"
+        return LakeTable(uri, self.storage_options, partitioned=partitioned)
 
     def _dataset_table(self, spec: ModelSpec, window: Window | None) -> LakeTable:
         partitions = spec.source.partitions
         if partitions is None:
             if window is not None:
                 raise ValueError(f"{spec.name} has no partitions, found the window {window}")
-            return LakeTable(self._uri(spec.name, "dataset"), self.storage_options)
+            return self._table(spec.name, "dataset")
         if window is not None:
             require_whole_partitions(window, partitions)
-        uri = self._uri(spec.name, f"dataset_by_{partitions.every}")
-        return LakeTable(uri, self.storage_options, partitioned=True)
+        return self._table(spec.name, f"dataset_by_{partitions.every}", partitioned=True)
 
     def _remember_others(
         self, table: LakeTable, writer: DatasetWriter, window: Window | None
@@ -201,74 +206,44 @@ class Lake:
                     writer.check.remember(batch)
 
 
-class _Aside:
-    """The quarantine table's stage, made when there is a first row for it."""
+class _QuarantineFields(TypedDict):
+    quarantine_uri: str | None
+    quarantine_version: int | None
+    n_quarantined: int
+
+
+class _Quarantine:
+    """The stage of the quarantine table, made when there is a first row for it."""
 
     def __init__(self, table: LakeTable, stages: ExitStack) -> None:
         self._table, self._stages = table, stages
         self._staged: StagedParts | None = None
 
-    @property
-    def n_rows(self) -> int:
-        return self._staged.n_rows if self._staged is not None else 0
-
     def open(self) -> StagedParts:
         self._staged = StagedParts(self._stages.enter_context(self._table.new_stage()))
         return self._staged
 
-    def commit(self) -> int | None:
-        """The version that holds the rows; None when there are none."""
+    def commit(self) -> _QuarantineFields:
+        """Where the rows lie, for the snapshot's record."""
         staged = self._staged
         if staged is None:
-            return None
-        return self._table.commit(staged.stage, staged.schema, _plan(staged, None))[0]
+            return {"quarantine_uri": None, "quarantine_version": None, "n_quarantined": 0}
+        version, _ = self._table.commit(staged.stage, staged.schema, plan_whole(_state(staged)))
+        return {
+            "quarantine_uri": self._table.uri,
+            "quarantine_version": version,
+            "n_quarantined": staged.n_rows,
+        }
 
 
-def _plan(kept: StagedParts, window: Window | None, *, digest: str | None = None) -> Plan:
-    """What to do about a table's versions, given what was staged.
-
-    Without partitions the content may come back to that of any earlier version. With partitions the
-    newest version is what the next window is put into, so only that one may be reused.
-    """
-    columns = {name: str(dtype) for name, dtype in kept.schema.items()}
-    new = {
+def _state(kept: StagedParts, digest: str | None = None) -> TableState:
+    """What a table says about itself once it holds the staged parts and nothing else."""
+    parts = {
         name: Part(digest=part.hexdigest(), n_rows=part.n_rows, null_counts=part.null_counts)
         for name, part in kept.parts.items()
     }
-
-    def whole(states: Mapping[int, TableState]) -> Change:
-        named = digest or new[WHOLE].digest
-        state = TableState(digest=named, columns=columns, stage=kept.stage.name, parts=new)
-        reuses = next((v for v, known in states.items() if known.digest == named), None)
-        return Change(state=state, reuses=reuses)
-
-    def in_parts(states: Mapping[int, TableState]) -> Change:
-        version, latest = next(iter(states.items()), (None, None))
-        gone = parts_in(window, latest.parts) if latest is not None else set()
-        others = {n: p for n, p in latest.parts.items() if n not in gone} if latest else {}
-        if others and latest is not None and latest.columns != columns:
-            raise SourceError(_columns_changed(latest.columns, columns))
-        parts = dict(sorted({**others, **new}.items()))
-        named = digest_of_parts({name: part.digest for name, part in parts.items()})
-        state = TableState(digest=named, columns=columns, stage=kept.stage.name, parts=parts)
-        same = latest is not None and latest.digest == named
-        replaces = sorted(gone | new.keys()) if others else None
-        return Change(state=state, replaces=replaces, reuses=version if same else None)
-
-    return whole if kept.parts.keys() == {WHOLE} else in_parts
-
-
-def _columns_changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    names = sorted(before.keys() | now.keys())
-    pairs = {name: (before.get(name), now.get(name)) for name in names}
-    found = ", ".join(f"{n} from {old} to {new}" for n, (old, new) in pairs.items() if old != new)
-    return (
-        f"the columns of this partition differ from those of the others: {found or 'their order'}; "
-        "backfill all partitions in one run, or repair the source"
-    )
-
-
-def _null_counts(kept: StagedParts, state: TableState) -> dict[str, int]:
-    return {
-        name: sum(part.null_counts[name] for part in state.parts.values()) for name in kept.schema
-    }
+    if digest is None:
+        whole = parts.keys() == {WHOLE}
+        digest = parts[WHOLE].digest if whole else digest_of_partitions(parts)
+    columns = {name: str(dtype) for name, dtype in kept.schema.items()}
+    return TableState(digest=digest, columns=columns, stage=kept.stage.name, parts=parts)

@@ -7,6 +7,7 @@ file without marker is part of the table, and what a killed process left is foun
 
 import secrets
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,7 +16,8 @@ import polars as pl
 from pydantic import ValidationError
 
 from mlops_assets.data.owners import Owner
-from mlops_assets.data.table_folder import TableFolder
+from mlops_assets.data.table_folder import TableFolder, store_errors
+from mlops_assets.errors import LakeError
 
 MARKERS = "_staged"
 
@@ -52,8 +54,7 @@ class Stage:
         self._n_files: dict[str, int] = {}
         self._closed: list[StagedFile] = []
         self._is_over = False
-        with folder.open_output(self._marker) as stream:
-            stream.write(Owner.this_process().model_dump_json().encode())
+        folder.write(self._marker, Owner.this_process().model_dump_json().encode())
 
     def write(self, part: str, rows: pl.DataFrame) -> None:
         """Adds rows to a part, after those that it has."""
@@ -79,12 +80,14 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.discard()
+        with suppress(LakeError):  # a marker that stays leads a later stage to the files
+            self.discard()
 
     def release(self) -> None:
-        """The files belong to the table now."""
-        self._folder.delete(self._marker)
+        """The files belong to the table now; nothing here removes them any more."""
         self._is_over = True
+        with suppress(LakeError):
+            self._folder.delete(self._marker)
 
     def leave(self) -> None:
         """Nobody knows yet whose the files are; the next stage after this process finds out."""
@@ -126,14 +129,16 @@ class _OpenFile:
         self._null_counts = dict.fromkeys(rows.columns, 0)
 
     def write(self, rows: pl.DataFrame) -> None:
-        self._writer.write_table(arrow_table(rows))
+        with store_errors(self._path):
+            self._writer.write_table(arrow_table(rows))
         self.n_rows += len(rows)
         for name in rows.columns:
             self._null_counts[name] += rows[name].null_count()
 
     def close(self) -> StagedFile:
-        self._writer.close()
-        self._stream.close()
+        with store_errors(self._path):
+            self._writer.close()
+            self._stream.close()
         n_bytes = self._folder.size(self._path)
         return StagedFile(self._path, self._part, n_bytes, self.n_rows, self._null_counts)
 
@@ -165,5 +170,5 @@ def clear_left_stages(folder: TableFolder, committed: Collection[str]) -> None:
 def _is_left(folder: TableFolder, marker: str) -> bool:
     try:
         return Owner.model_validate_json(folder.read(marker)).is_gone()
-    except (OSError, ValidationError):
+    except (LakeError, ValidationError):
         return False  # gone this moment, or being written
