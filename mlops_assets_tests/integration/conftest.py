@@ -51,6 +51,7 @@ class Platform:
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A home with a gateway and a Dagster instance."""
     home = tmp_path_factory.mktemp("home")
+    (home / "dagster").mkdir()
     with (
         running_gateway(home, find_free_port()),
         dg.DagsterInstance.local_temp(
