@@ -25,7 +25,8 @@ ROW = {"x0": 3.0, "x1": -1.0, "hours per day": 0.5}
 
 
 def predictors_of(pid: int) -> list[int]:
-    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    children = psutil.Process(pid).children(recursive=True)  # the sink may be among them
+    return [c.pid for c in children if "mlops_assets.serving.predictor" in c.cmdline()]
 
 
 def wait_until_ended(pids: list[int], seconds: float = 5.0) -> None:

@@ -4,6 +4,7 @@ Here: the choice between ONNX and scikit-learn, and the probe that a model passe
 Not here: how packages are written (`modeling/package.py`) and what requests look like.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from mlops_assets.errors import ServingError, UnsafeModelError
 from mlops_assets.modeling.manifest import MANIFEST_FILE, ModelManifest, read_manifest
 from mlops_assets.serving.protocol.batch import Answer, Batch, build_column
 
+_LOG = logging.getLogger(__name__)
 ONNX_FILE = "model.onnx"
 
 
@@ -74,7 +76,7 @@ def load_model(
     if not directory.is_dir():
         raise UnsafeModelError(f"{directory}: no such directory")
     if not (directory / MANIFEST_FILE).is_file() and not require_signed:
-        raise UnsafeModelError(f"{directory} has no {MANIFEST_FILE}; package it again")
+        return _load_unsigned(directory, model_digest, trusted_types)
     manifest = read_manifest(directory)
     if model_digest is not None and manifest.model_digest != model_digest:
         raise UnsafeModelError(
@@ -84,6 +86,21 @@ def load_model(
         from mlops_assets.serving.predictor.onnx_scorer import OnnxScorer
 
         return ServedModel(manifest, OnnxScorer(directory / ONNX_FILE, manifest), "onnxruntime")
+    from mlops_assets.modeling.package import load_package
     from mlops_assets.serving.predictor.sklearn_scorer import SklearnScorer
 
-    return ServedModel(manifest, SklearnScorer(directory, manifest, trusted_types), "scikit-learn")
+    pipeline = load_package(directory, allowed=trusted_types)
+    return ServedModel(manifest, SklearnScorer(pipeline, manifest), "scikit-learn")
+
+
+def _load_unsigned(
+    directory: Path, model_digest: str | None, trusted_types: Sequence[str]
+) -> ServedModel:
+    if model_digest is not None:
+        raise UnsafeModelError(f"{directory} has no {MANIFEST_FILE} to hold {model_digest}")
+    from mlops_assets.serving.predictor.sklearn_scorer import SklearnScorer
+    from mlops_assets.serving.predictor.unsigned import load_unsigned
+
+    _LOG.warning("%s has no %s: nothing proves what it holds", directory, MANIFEST_FILE)
+    manifest, pipeline = load_unsigned(directory, trusted_types)
+    return ServedModel(manifest, SklearnScorer(pipeline, manifest), "scikit-learn")

@@ -1,8 +1,8 @@
 """Answers through scikit-learn, for models whose ONNX form is missing or answers differently."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from mlops_assets.modeling.manifest import ModelManifest
 from mlops_assets.serving.protocol.batch import Answer, Batch
@@ -12,12 +12,8 @@ from mlops_assets.serving.protocol.refusal import RequestError
 class SklearnScorer:
     """A fitted pipeline, read from skops after its digest was verified."""
 
-    def __init__(
-        self, directory: Path, manifest: ModelManifest, allowed: Sequence[str] = ()
-    ) -> None:
-        from mlops_assets.modeling.package import load_package
-
-        self._pipeline: Any = load_package(directory, allowed=allowed)
+    def __init__(self, pipeline: Any, manifest: ModelManifest) -> None:
+        self._pipeline = pipeline
         self._classes = manifest.classes
         self._features = manifest.features
 
@@ -28,7 +24,7 @@ class SklearnScorer:
         types = {"number": pl.Float64(), "category": pl.String(), "boolean": pl.Float64()}
         frame = pl.DataFrame(
             {
-                field.name: pl.Series(column, dtype=types[field.kind], nan_to_null=True)
+                field.name: _series(column, types[field.kind])
                 for field, column in zip(self._features, batch.columns, strict=True)
             }
         )
@@ -42,3 +38,11 @@ class SklearnScorer:
             raise RequestError(400, f"the model refuses these values: {error}") from error
         best = found.argmax(axis=1)
         return Answer([self._classes[position] for position in best.tolist()], found)
+
+
+def _series(column: NDArray[Any], dtype: Any) -> Any:
+    import polars as pl
+
+    if column.dtype == object:
+        return pl.Series(column.tolist(), dtype=dtype)
+    return pl.Series(column, dtype=dtype, nan_to_null=True)
