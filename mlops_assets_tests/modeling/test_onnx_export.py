@@ -33,11 +33,7 @@ def fit(
             "parameters": parameters,
             "preprocessing": preprocessing,
         },
-        target={
-            "column": column,
-            "task": task,
-            **({"positive": "Improve"} if task == "binary" else {}),
-        },
+        target={"column": column, "task": task, **positive},
     )
     built = build_frame(rows().lazy(), spec)
     return spec, built, train(spec, built)
