@@ -15,12 +15,15 @@ import threading
 import time
 from contextlib import ExitStack
 
+from mlops_assets.platform.environment import PAGES_NICENESS
+
 _CHECK_SECONDS = 5.0
 
 
 def main() -> None:
     """`python -m mlops_assets.platform.dagster_server WORKSPACE HOST PORT`, with DAGSTER_HOME."""
     workspace, host, port = sys.argv[1:]
+    os.nice(PAGES_NICENESS)
     serve(workspace, host, int(port))
 
 

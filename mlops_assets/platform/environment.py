@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import psutil
 
 MARK = "MLOPS_PLATFORM"
+PAGES_NICENESS = 5  # predictions and trainings go before pages, and before the runs of the UI
 
 SILENCE = {
     "DAGSTER_DISABLE_TELEMETRY": "1",

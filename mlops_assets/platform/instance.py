@@ -20,10 +20,11 @@ _HEADER = "# Written by `mlops-assets up` from {source}; change that file, not t
 
 @dataclass(frozen=True, slots=True)
 class CodeLocation:
-    """What Dagster loads: a module and the name that its definitions go by in the UI."""
+    """What Dagster loads: the attribute of a module, and the name that it goes by in the UI."""
 
     workspace: Path
     module: str
+    attribute: str
     name: str
 
 
@@ -59,7 +60,8 @@ def code_location(project: Path) -> CodeLocation:
             "with module_name and location_name"
         )
     module = str(modules[0]["module_name"])
-    return CodeLocation(workspace, module, str(modules[0].get("location_name", module)))
+    attribute = str(modules[0].get("attribute", "defs"))
+    return CodeLocation(workspace, module, attribute, str(modules[0].get("location_name", module)))
 
 
 def _read(path: Path) -> dict[str, Any]:

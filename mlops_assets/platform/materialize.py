@@ -4,6 +4,7 @@ Started by `up`, which reads its standard output: one event a line (`events.py`)
 prints goes to standard error, and so to the log.
 """
 
+import logging
 import os
 import sys
 import time
@@ -93,7 +94,18 @@ def run(
         sources = find_sources(source.get_definition())
         bench = Workbench(home, location, source, instance, sources, emit)
         for pipeline in chosen:
-            emit(bring_up_to_date(bench, pipeline))
+            emit(_make(bench, pipeline))
+
+
+def _make(bench: Workbench, pipeline: Pipeline) -> ModelMade:
+    """One model, whatever happens: a fault in it is its result, and the next one's turn comes."""
+    began = time.monotonic()
+    try:
+        return bring_up_to_date(bench, pipeline)
+    except Exception as error:
+        logging.exception("%s", pipeline.model)
+        failure = f"{type(error).__name__}: {error}"
+        return _report(bench, pipeline.model, [], Plan({}, None), failure, [], began)
 
 
 def bring_up_to_date(bench: Workbench, pipeline: Pipeline) -> ModelMade:

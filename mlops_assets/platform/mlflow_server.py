@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from mlops_assets.platform.environment import PAGES_NICENESS
 from mlops_assets.platform.home import Home
 from mlops_assets.platform.mlflow_database import ensure_database
 
@@ -17,7 +18,8 @@ def main() -> None:
     """`python -m mlops_assets.platform.mlflow_server HOME HOST PORT`."""
     root, host, port = sys.argv[1:]
     home = Home(Path(root))
-    ensure_database(home)
+    ensure_database(home)  # first: a training may wait for it
+    os.nice(PAGES_NICENESS)
     serve(home, host, int(port))
 
 

@@ -45,11 +45,10 @@ def load_location(location: CodeLocation) -> "ReconstructableRepository":
     """The definitions that Dagster's own processes load, loaded into this one."""
     from dagster._core.code_pointer import ModuleCodePointer
     from dagster._core.definitions.reconstruct import ReconstructableRepository
-    from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
 
     folder = str(location.workspace.parent)
-    target = loadable_targets_from_python_module(location.module, folder)[0]
-    return ReconstructableRepository(ModuleCodePointer(location.module, target.attribute, folder))
+    pointer = ModuleCodePointer(location.module, location.attribute, folder)
+    return ReconstructableRepository(pointer)
 
 
 def repository_origin(location: CodeLocation) -> "RemoteRepositoryOrigin":

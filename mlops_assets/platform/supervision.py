@@ -37,14 +37,12 @@ class Server:
         name: Of the process and its log file.
         command: Program and arguments.
         ready_url: Answers 200 once the process does its work.
-        niceness: Above 0, other processes go first.
         stops_its_own: Whether it ends what it has started; else all of that is told to stop too.
     """
 
     name: str
     command: tuple[str, ...]
     ready_url: str
-    niceness: int = 0
     stops_its_own: bool = False
 
 
@@ -193,11 +191,7 @@ class Supervisor:
 
     def _spawn(self, server: Server) -> subprocess.Popen[bytes]:
         with self.log(server.name).open("ab") as log:
-            process = self._popen(server.command, stdout=log, stderr=log)
-        if server.niceness:
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, process.pid, server.niceness)
-        return process
+            return self._popen(server.command, stdout=log, stderr=log)
 
     def _popen(self, command: Sequence[str], **streams: object) -> subprocess.Popen[bytes]:
         try:

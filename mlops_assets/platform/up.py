@@ -41,7 +41,6 @@ from mlops_assets.serving.process import require_free_port
 
 PAGES_READY_SECONDS = 120.0
 _TICK_SECONDS = 0.1
-_PAGES_NICENESS = 5  # predictions and trainings go first
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,8 +285,8 @@ def build_servers(options: Options) -> list[Server]:
     mlflow = module("mlops_assets.platform.mlflow_server", home, host, str(addresses.mlflow_port))
     return [
         Server("gateway", gateway, f"{urls['gateway']}/healthz", stops_its_own=True),
-        Server("dagster", dagster, f"{urls['dagster']}/server_info", _PAGES_NICENESS),
-        Server("mlflow", mlflow, f"{urls['mlflow']}/health", _PAGES_NICENESS),
+        Server("dagster", dagster, f"{urls['dagster']}/server_info"),
+        Server("mlflow", mlflow, f"{urls['mlflow']}/health"),
     ]
 
 
