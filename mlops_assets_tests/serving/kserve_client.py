@@ -37,11 +37,11 @@ async def ask(url: str) -> dict[str, Any]:
                 request = kserve.InferRequest(
                     "toy", [given], request_id="7", request_outputs=outputs
                 )
-                answer = await client.infer(url, request)
+                answer = await client.infer(url, request, model_name="toy")
                 tensors = {output.name: output.as_numpy() for output in answer.outputs}
                 found[f"v2_{binary}"] = {
                     "id": answer.id,
-                    "model": [answer.model_name, answer.model_version],
+                    "model": answer.model_name,  # 0.21 reads no model_version
                     "labels": tensors["predict"].tolist(),
                     "shape": list(tensors["predict_proba"].shape),
                 }

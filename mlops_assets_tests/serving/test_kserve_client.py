@@ -14,7 +14,7 @@ def test_the_sdk_speaks_both_protocols_with_us(positive_model: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    tensors = {"id": "7", "model": ["toy", "3"], "labels": [1, 0], "shape": [2, 2]}
+    tensors = {"id": "7", "model": "toy", "labels": [1, 0], "shape": [2, 2]}
     assert found == {
         "v1": [1, 0],
         "v2_False": tensors,
