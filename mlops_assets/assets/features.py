@@ -41,7 +41,7 @@ def build_features(spec: ModelSpec) -> dg.AssetsDefinition:
             version=version,
             dataset_digest=dataset.digest,
             dataset_version=dataset.version,
-        )
+        ).model_copy(update={"source_facts": dataset.facts})
         return dg.MaterializeResult(
             value=record,
             data_version=data_version(digest, dataset.digest, attributes["code_version"]),

@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
 from mlops_assets.assets.attributes import asset_attributes, readable_failures
-from mlops_assets.data.snapshots import DatasetSnapshot, Lake
+from mlops_assets.data.snapshots import Lake
 from mlops_assets.modeling.features import BuiltFrame, TrainingFrame
 from mlops_assets.modeling.manifest import OnnxAgreement
 from mlops_assets.modeling.split import SplitRule
@@ -51,14 +51,10 @@ def build_trained_model(spec: ModelSpec) -> dg.AssetsDefinition:
     @dg.asset(
         **asset_attributes(spec, "trained_model", {"scikitlearn", "mlflow"}, TrainedModel),
         description=f"Fitted pipeline of {spec.name}, packaged and logged to MLflow.",
-        ins={
-            "dataset": dg.AssetIn(key=[spec.name, "dataset"]),
-            "features": dg.AssetIn(key=[spec.name, "features"]),
-        },
+        ins={"features": dg.AssetIn(key=[spec.name, "features"])},
     )
     def trained_model(
         context: dg.AssetExecutionContext,
-        dataset: DatasetSnapshot,
         features: TrainingFrame,
         lake: dg.ResourceParam[Lake],
         tracking: dg.ResourceParam[Tracking],
@@ -70,14 +66,13 @@ def build_trained_model(spec: ModelSpec) -> dg.AssetsDefinition:
             tracking.run(spec.registered_model, identity, name) as run_id,
             tempfile.TemporaryDirectory() as scratch,
         ):
-            return _train(spec, dataset, features, lake, tracking, run_id, Path(scratch, "model"))
+            return _train(spec, features, lake, tracking, run_id, Path(scratch, "model"))
 
     return trained_model
 
 
-def _train(  # one step's inputs, in the order of its work
+def _train(
     spec: ModelSpec,
-    dataset: DatasetSnapshot,
     features: TrainingFrame,
     lake: Lake,
     tracking: Tracking,
@@ -98,10 +93,10 @@ def _train(  # one step's inputs, in the order of its work
     tracking.log_tags(
         run_id,
         {
-            "mlops.dataset_digest": dataset.digest,
+            "mlops.dataset_digest": features.dataset_digest,
             "mlops.frame_digest": features.digest,
             "mlops.model_digest": manifest.model_digest,
-            **{f"mlops.{name}": value for name, value in dataset.facts.items()},
+            **{f"mlops.{name}": value for name, value in features.source_facts.items()},
         },
     )
     record = TrainedModel(
@@ -110,9 +105,9 @@ def _train(  # one step's inputs, in the order of its work
         uri=uri,
         model_digest=manifest.model_digest,
         frame_digest=features.digest,
-        dataset_digest=dataset.digest,
+        dataset_digest=features.dataset_digest,
         split=features.split,
-        facts=dataset.facts,
+        facts=features.source_facts,
         warnings=fitted.warnings,
     )
     return dg.MaterializeResult(

@@ -88,12 +88,14 @@ class TrainingFrame(FrameFacts):
         version: Its Delta version.
         dataset_digest: Digest of the dataset snapshot that it was made from.
         dataset_version: Delta version of that snapshot.
+        source_facts: What the source said of itself, such as `simulated`.
     """
 
     uri: str
     version: int
     dataset_digest: str
     dataset_version: int
+    source_facts: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
