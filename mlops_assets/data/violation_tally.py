@@ -1,6 +1,7 @@
 """How often each rule of a contract is broken, added up over batches, with the first examples."""
 
 from collections.abc import Mapping
+from typing import get_args
 
 import polars as pl
 
@@ -42,9 +43,16 @@ class ViolationTally:
                 ]
 
     def violations(self) -> list[ColumnViolations]:
-        """Every broken rule, in the order of the contract's columns."""
-        order = {column: place for place, column in enumerate(self._contract.columns)}
-        keys = sorted(self._counts, key=lambda key: order.get(key[0], len(order)))
+        """Every broken rule, in the order of the contract's columns and of `Rule`."""
+        columns, rules = list(self._contract.columns), get_args(Rule)
+        keys = sorted(
+            self._counts,
+            key=lambda key: (
+                columns.index(key[0]) if key[0] in columns else len(columns),
+                rules.index(key[1]),
+                key[0],
+            ),
+        )
         return [
             ColumnViolations(
                 column=key[0],
