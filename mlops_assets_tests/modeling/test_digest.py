@@ -2,6 +2,7 @@ import copy
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,15 +12,21 @@ from mlops_assets.modeling.features import build_frame
 from mlops_assets.modeling.training import FittedModel, train
 from mlops_assets_tests.modeling.toy import document, rows
 
-ESTIMATORS = {
-    "forest": "sklearn.ensemble.RandomForestClassifier",
-    "boosting": "sklearn.ensemble.HistGradientBoostingClassifier",
-    "logistic": "sklearn.linear_model.LogisticRegression",
+ESTIMATORS: dict[str, dict[str, Any]] = {
+    "forest": {
+        "estimator": "sklearn.ensemble.RandomForestClassifier",
+        "parameters": {"n_estimators": 5},
+    },
+    "boosting": {
+        "estimator": "sklearn.ensemble.HistGradientBoostingClassifier",
+        "parameters": {"max_iter": 5},
+    },
+    "logistic": {"estimator": "sklearn.linear_model.LogisticRegression"},
 }
 
 
 def fit(name: str, seed: int = 0) -> FittedModel:
-    spec = document(model={"estimator": ESTIMATORS[name], "seed": seed})
+    spec = document(model={**ESTIMATORS[name], "seed": seed})
     return train(spec, build_frame(rows(200).lazy(), spec))
 
 
