@@ -3,7 +3,8 @@
 Not data about anyone. Shares of answers, missing values and impossible ones follow the real survey
 (736 rows, CC0); so does the effect of music, in that listeners who work with music, explore new
 music, play an instrument or are anxious report an improvement more often. How strong these effects
-are is chosen: a good model reaches a ROC-AUC of about 0.68, as against 0.63 on the survey.
+are is chosen: the best model reaches a ROC-AUC of 0.69, and 0.63 when it learns from 2,700 rows, as
+models of the survey do (measured, logistic regression).
 """
 
 from collections.abc import Mapping
