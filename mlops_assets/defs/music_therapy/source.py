@@ -32,7 +32,8 @@ def load_sessions(*, simulated_rows: int, seed: int) -> SourceRows:
     survey = _survey()
     if survey is None:
         frame = simulate_sessions(simulated_rows, seed=seed).lazy()
-        return SourceRows(frame, {"simulated": f"yes, seed {seed}, {simulated_rows} rows"})
+        facts = {"simulated": f"yes, seed {seed}, {simulated_rows} rows"}
+        return SourceRows(frame, facts, sliceable=True)
     rows = open_source(survey, base=Path.cwd())
     found = rows.frame.collect_schema().names()
     if missing := [column for column in COLUMNS if column not in found]:
