@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MARK = "MLOPS_PLATFORM"
 PAGES_NICENESS = 5  # predictions and trainings go before pages, and before the runs of the UI
 
+# Where it is set, every process compiles all that it imports: twice the time of each start.
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+
 SILENCE = {
     "DAGSTER_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",  # evidently, mlflow, and many more
@@ -60,11 +63,12 @@ def process_environment(
     inherited: Mapping[str, str], home: Home, addresses: Addresses, instance: str
 ) -> dict[str, str]:
     """The environment of every process that `up` starts."""
+    kept = {name: value for name, value in inherited.items() if name != _NO_BYTECODE}
     loopback = "127.0.0.1,localhost,::1"
     proxied = {inherited.get(name) for name in ("no_proxy", "NO_PROXY")} - {None, ""}
     no_proxy = ",".join([*sorted(str(p) for p in proxied), loopback])
     return {
-        **inherited,
+        **kept,
         **SILENCE,
         MARK: mark_of(home, instance),
         "MLOPS_HOME": str(home.root),
