@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from mlops_assets.modeling.bootstrap import Resampled, RowStatistic, resample
+from mlops_assets.modeling.bootstrap import Resampled, StatisticOf, resample
 from mlops_assets.modeling.calibration import Calibration, assess_calibration
 from mlops_assets.modeling.contestants import (
     Contestant,
@@ -23,7 +23,6 @@ from mlops_assets.modeling.features import BuiltFrame
 from mlops_assets.modeling.latency import Latency, measure_latency
 from mlops_assets.modeling.metrics import (
     Floats,
-    Statistic,
     class_statistic,
     direction,
     metrics_of,
@@ -209,23 +208,32 @@ def _open_field(
     return _Field(rows, judged.reason, truth(rows, classes), answers, reason)
 
 
-def _statistic(spec: ModelSpec, metric: Metric, truth: NDArray[Any], answers: Floats) -> Statistic:
+def _statistic_of(
+    spec: ModelSpec, metric: Metric, truth: NDArray[Any], answers: Floats
+) -> StatisticOf:
     build = number_statistic if spec.target.task == "regression" else class_statistic
-    return build(metric, truth, answers)
+    return lambda rows: build(metric, truth[rows], answers[rows])
 
 
 def _resample(spec: ModelSpec, field: _Field, slices: list[Slice]) -> dict[_Key, Resampled]:
-    """Every number that needs an interval, from the same redraws."""
-    statistics: dict[_Key, RowStatistic] = {}
-    for name, answers in field.answers.items():
-        for metric in metrics_of(spec.target.task):
-            statistic = _statistic(spec, metric, field.truth, answers)
-            statistics[name, metric, _ALL] = RowStatistic(statistic)
-        for number, part in enumerate(slices if name != "baseline" else []):
-            of_part = _statistic(spec, spec.metric, field.truth[part.rows], answers[part.rows])
-            statistics[name, spec.metric, number] = RowStatistic(of_part, part.rows)
+    """Every number that needs an interval. A slice has redraws of its own rows."""
     rng = np.random.default_rng(spec.model.seed)
-    return resample(statistics, field.rows.height, spec.evaluation.bootstrap_samples, rng)
+    n_draws = spec.evaluation.bootstrap_samples
+    overall: dict[_Key, StatisticOf] = {
+        (name, metric, _ALL): _statistic_of(spec, metric, field.truth, answers)
+        for name, answers in field.answers.items()
+        for metric in metrics_of(spec.target.task)
+    }
+    found = resample(overall, field.rows.height, n_draws, rng)
+    for number, part in enumerate(slices):
+        truth = field.truth[part.rows]
+        of_part: dict[_Key, StatisticOf] = {
+            (name, spec.metric, number): _statistic_of(spec, spec.metric, truth, answers[part.rows])
+            for name, answers in field.answers.items()
+            if name != "baseline"
+        }
+        found |= resample(of_part, part.rows.size, n_draws, rng)
+    return found
 
 
 def _estimate(found: Resampled, spec: ModelSpec, metric: Metric, n_rows: int) -> Estimate:
