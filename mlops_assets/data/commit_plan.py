@@ -28,6 +28,7 @@ class TableState(BaseModel):
 
     Attributes:
         format: Number of this layout.
+        version: Its number.
         digest: The content's.
         columns: Type of each column, as Polars calls it.
         stage: Name of the stage whose files it added.
@@ -37,6 +38,7 @@ class TableState(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: int = 1
+    version: int = 0  # known at the commit, and written with it
     digest: str
     columns: dict[str, str]
     stage: str

@@ -82,14 +82,17 @@ class LakeTable:
             if change.reuses is not None:
                 stage.discard()
                 return change.reuses, change.state
+            version = table.version() + 1 if table is not None else 0
+            state = change.state.model_copy(update={"version": version})
+            change = change.model_copy(update={"state": state})
             try:
-                version = self._try_commit(table, files, schema, change)
+                committed = self._try_commit(table, files, schema, change)
             except BaseException:
                 stage.leave()  # the store may have taken the commit all the same
                 raise
-            if version is not None:
+            if committed:
                 stage.release()
-                return version, change.state
+                return version, state
         raise LakeError(
             f"{self.uri}: other processes committed {_ATTEMPTS} times while this one tried to; "
             "let one process at a time write this model's data"
@@ -136,14 +139,14 @@ class LakeTable:
         files: list[StagedFile],
         schema: Mapping[str, pl.DataType],
         change: Change,
-    ) -> int | None:
-        """The new version, or None when another process was faster."""
+    ) -> bool:
+        """Whether the commit went in; otherwise another process was faster."""
         from deltalake.exceptions import CommitFailedError, DeltaError
 
         try:
             if table is None:
                 self._create(files, schema, change)
-                return 0
+                return True
             table.create_write_transaction(
                 [self._action(file) for file in files],
                 mode="overwrite",
@@ -152,13 +155,13 @@ class LakeTable:
                 partition_filters=_filters(change),
                 commit_properties=_properties(change),
             )
-            return table.version() + 1  # the object itself stays at the version that it was read at
         except CommitFailedError:
-            return None
+            return False
         except (DeltaError, OSError) as error:
             if table is None and self._open() is not None:
-                return None  # created by another process since
+                return False  # created by another process since
             raise LakeError(f"{self.uri} cannot be written: {error}") from error
+        return True
 
     def _create(
         self, files: list[StagedFile], schema: Mapping[str, pl.DataType], change: Change
@@ -213,10 +216,13 @@ def _properties(change: Change) -> "CommitProperties":
 
 
 def _states(table: "DeltaTable") -> dict[int, TableState]:
+    """By the version that each commit names itself. Delta's history numbers commits by counting
+    down, and counts wrong when another process commits while it reads them."""
     states = {}
     for commit in table.history(_HISTORY):
         try:
-            states[commit["version"]] = TableState.model_validate_json(commit[_METADATA_KEY])
+            state = TableState.model_validate_json(commit[_METADATA_KEY])
         except (KeyError, ValidationError):
             continue  # somebody else's commit: an optimize, a vacuum
-    return states
+        states[state.version] = state
+    return dict(sorted(states.items(), reverse=True))

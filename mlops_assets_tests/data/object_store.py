@@ -22,6 +22,7 @@ _MODIFIED = "Tue, 01 Jan 2013 00:00:00 GMT"
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet an answer, or each waits 40 ms for an acknowledgement
     objects: dict[str, bytes]
     uploads: dict[str, dict[int, bytes]]
     lock: threading.Lock

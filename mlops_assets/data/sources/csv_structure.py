@@ -144,8 +144,7 @@ class _Scan:
 
     def _look(self, buffer: bytes) -> None:
         data = np.frombuffer(buffer, np.uint8)
-        quotes = data == _QUOTE
-        inside = (np.cumsum(quotes, dtype=np.uint8) & 1).astype(bool)
+        inside = (np.cumsum(data == _QUOTE, dtype=np.uint8) & 1).astype(bool)
         newlines = np.flatnonzero(data == _NEWLINE)
         ends = newlines[~inside[newlines]]
         if not len(ends):
@@ -153,8 +152,9 @@ class _Scan:
             return
         rows = buffer[: ends[-1] + 1]
         self._require_utf8(rows)
-        self._require_quotes_around_fields(data, quotes & inside, newlines)
-        separators = np.flatnonzero((data[: len(rows)] == self.separator) & ~inside[: len(rows)])
+        data, inside = data[: len(rows)], inside[: len(rows)]
+        self._require_quotes_around_fields(data, inside, newlines)
+        separators = np.flatnonzero((data == self.separator) & ~inside)
         self._count(data, separators, ends, newlines)
         self._rest = buffer[len(rows) :]
         self._line += int(np.searchsorted(newlines, ends[-1])) + 1
@@ -191,10 +191,10 @@ class _Scan:
             ) from error
 
     def _require_quotes_around_fields(
-        self, data: NDArray[np.uint8], opening: NDArray[np.bool_], newlines: NDArray[np.intp]
+        self, data: NDArray[np.uint8], inside: NDArray[np.bool_], newlines: NDArray[np.intp]
     ) -> None:
         """A quote may open a field or follow another quote; `5" disk` makes readers lose rows."""
-        at = np.flatnonzero(opening)
+        at = np.flatnonzero((data == _QUOTE) & inside)
         before = np.where(at > 0, data[at - 1], _NEWLINE)
         strange = at[~np.isin(before, (self.separator, _NEWLINE, _QUOTE))]
         if len(strange):

@@ -60,7 +60,7 @@ def find_files(spec: SourceSpec, *, base: Path) -> list[SourceFile]:
     filesystem, path = _filesystem(address)
     with _reachable(address):
         if any(sign in path for sign in "*?["):
-            found = [str(one) for one in filesystem.glob(path) if not filesystem.isdir(one)]
+            found = [str(one) for one in filesystem.glob(path) if _is_shown(filesystem, str(one))]
             problem = f"no file matches {address}"
         elif filesystem.isdir(path):
             found = [str(one) for one in filesystem.find(path) if _is_data(str(one), path)]
@@ -174,6 +174,11 @@ def _source_file(filesystem: Any, path: str) -> SourceFile:
         name=path if local else str(filesystem.unstrip_protocol(path)),
         stamp=" ".join([str(info.get("size")), *stamps]) if stamps else None,
     )
+
+
+def _is_shown(filesystem: Any, path: str) -> bool:
+    """Whether a glob means a path: a file that is not hidden."""
+    return not PurePosixPath(path).name.startswith(".") and not filesystem.isdir(path)
 
 
 def _is_data(path: str, folder: str) -> bool:
