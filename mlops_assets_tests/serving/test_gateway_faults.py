@@ -91,7 +91,7 @@ def test_a_crashed_revision_is_replaced_and_no_request_fails(
                     url = f"{backend.url}/v1/models/toy:predict"
                     statuses.append(client.post(url, json={"instances": [ROW]}).status_code)
 
-        callers = [threading.Thread(target=call) for _ in range(2)]
+        callers = [threading.Thread(target=call, daemon=True) for _ in range(2)]
         for caller in callers:
             caller.start()
         for _ in range(2):

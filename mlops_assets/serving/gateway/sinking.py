@@ -9,11 +9,12 @@ import sys
 
 from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.home import ServingHome
-from mlops_assets.serving.prediction_log.segments import list_segments
+from mlops_assets.serving.prediction_log.segments import list_segments, read_first
 
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
+_SETTLE_SECONDS = 3.0  # a machine that starts has better things to do
 
 
 async def keep_sinking(settings: GatewaySettings) -> None:
@@ -21,6 +22,7 @@ async def keep_sinking(settings: GatewaySettings) -> None:
     home = ServingHome.under(settings.home)
     home.logs.mkdir(parents=True, exist_ok=True)
     done: dict[str, int] = {}
+    await asyncio.sleep(_SETTLE_SECONDS)
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         before = _sizes(home)
@@ -35,11 +37,14 @@ async def keep_sinking(settings: GatewaySettings) -> None:
 
 
 def _sizes(home: ServingHome) -> dict[str, int]:
+    """Size of each segment that holds more than its preamble."""
     sizes = {}
     for folder in (home.predictions, home.truths):
         for path in list_segments(folder):
             with contextlib.suppress(FileNotFoundError):
-                sizes[path.name] = path.stat().st_size
+                size = path.stat().st_size
+                if size > read_first(path)[1]:
+                    sizes[path.name] = size
     return sizes
 
 
