@@ -47,6 +47,25 @@ class Platform:
         )
 
 
+def materialized(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetMaterialization]:
+    """By asset, what a run materialized."""
+    events = result.get_asset_materialization_events()
+    return {e.asset_key.path[-1]: e.step_materialization_data.materialization for e in events}
+
+
+def told(result: dg.ExecuteInProcessResult) -> str:
+    """What a person reads of a failed run: the failures and the refused checks."""
+    failures = [
+        e.event_specific_data.error_display_string or "" for e in result.get_step_failure_events()
+    ]
+    checks = [
+        f"{check.description} {check.metadata.get('violations')}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed
+    ]
+    return "\n".join([*failures, *checks])
+
+
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A home with a gateway and a Dagster instance."""

@@ -8,22 +8,7 @@ import polars as pl
 import pytest
 
 from mlops_assets_tests.documents import churn_document, churn_rows, write_churn
-from mlops_assets_tests.integration.conftest import Platform
-
-
-def materialized(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetMaterialization]:
-    """By asset, what a run materialized."""
-    events = result.get_asset_materialization_events()
-    return {e.asset_key.path[-1]: e.step_materialization_data.materialization for e in events}
-
-
-def told(result: dg.ExecuteInProcessResult) -> str:
-    """What a person reads of a failed run: the failures and the refused checks."""
-    failures = [
-        e.event_specific_data.error_display_string or "" for e in result.get_step_failure_events()
-    ]
-    checks = [c.description or "" for c in result.get_asset_check_evaluations() if not c.passed]
-    return "\n".join([*failures, *checks])
+from mlops_assets_tests.integration.conftest import Platform, materialized, told
 
 
 def aliases(platform: Platform) -> dict[str, int]:
