@@ -27,6 +27,9 @@ from mlops_assets.platform.restarts import decide_restart
 
 LOGS_KEPT = 3
 STOP_SECONDS = 6.0  # from the first signal to the last resort
+# What they had started may take this longer. Runs write how they ended; Dagster's code server does
+# not end by a signal at all.
+_FOLLOWERS_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +149,9 @@ class Supervisor:
                 _signal_group(running.process.pid, signal.SIGTERM)
         for task in self._tasks:
             _signal_group(task.pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < deadline and any(map(_is_left, self._processes())):
-            time.sleep(0.05)
+        processes = self._processes()
+        _wait_while(lambda: any(p.poll() is None for p in processes), STOP_SECONDS)
+        _wait_while(lambda: any(map(_has_followers, processes)), _FOLLOWERS_SECONDS)
         self.kill()
         for process in self._processes():
             process.wait()
@@ -253,9 +256,14 @@ def last_lines(log: Path, n_lines: int = 20, n_bytes: int = 8_192) -> str:
     return "\n".join(f"  {line}" for line in lines[-n_lines:]) or "  (it is empty)"
 
 
-def _is_left(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a process, or one of its group, is still there."""
-    process.poll()  # buries it, else the group would never be empty
+def _wait_while(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _has_followers(process: subprocess.Popen[bytes]) -> bool:
+    """Whether others of an ended process's group are still there."""
     try:
         os.killpg(process.pid, 0)
     except ProcessLookupError:

@@ -30,6 +30,7 @@ from pydantic import ValidationError
 from mlops_assets.errors import PlatformError
 from mlops_assets.platform.environment import Addresses, kill_marked, process_environment
 from mlops_assets.platform.events import ModelMade, Models, read_event
+from mlops_assets.platform.evidence import declared_services, read_record
 from mlops_assets.platform.home import Home, prepare_home, write_aside
 from mlops_assets.platform.instance import write_instance
 from mlops_assets.platform.lock import PlatformLock, hold
@@ -163,6 +164,7 @@ class _Run:
             self._show_servers()
             self._read_lines()
             self._ask_services()
+            self._ask_early()
             if self._is_settled() and self._are_ready():
                 break
             time.sleep(_TICK_SECONDS)
@@ -212,6 +214,19 @@ class _Run:
             if result.outcome == "answers":
                 self._note("first_prediction")
             self._take(result)
+
+    def _ask_early(self) -> None:
+        """Notes when what was live before answers, while it is still judged whether it is stale."""
+        if "first_prediction" in self.report.seconds or not self._supervisor.is_ready("gateway"):
+            return
+        home, gateway = self._options.home, self._options.addresses.urls["gateway"]
+        for model, service in declared_services(home).items():
+            live = read_record(home, model, "inference_service") or {}
+            probe = ask(gateway, service, live.get("example", []))
+            if live and probe.problem is None:
+                self._note("first_prediction")
+                self._progress.show_result(model, f"{model}: v{probe.version} answers")
+                return
 
     def _take(self, result: ModelResult) -> None:
         self.report.results.append(result)
