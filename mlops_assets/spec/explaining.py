@@ -26,6 +26,7 @@ _KINDS = {
     "date_type": "a date such as 2013-01-31",
     "date_parsing": "a date such as 2013-01-31",
     "date_from_datetime_parsing": "a date such as 2013-01-31",
+    "invalid-json-value": "text, a number, true, false, null, a list or a mapping",
     "time_delta_type": "a whole number and a unit of s, m, h, d or w, such as 7d",
 }
 _LIMITS = {

@@ -1,6 +1,11 @@
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mlops_assets.errors import SpecError
 from mlops_assets.spec.reading import discover_documents, read_document, read_documents
@@ -261,3 +266,29 @@ def test_the_shipped_documents_are_valid() -> None:
 
     shipped = discover_documents(Path(mlops_assets.defs.__file__).parent)
     assert [read_document(path).name for path in shipped] == ["flight_delay", "music_therapy"]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.none(), inner)
+    ),
+    max_leaves=4,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_stands_in_a_field_is_read_or_told(tmp_path: Path, data: st.DataObject) -> None:
+    document: dict[str, Any] = yaml.safe_load(SHORTEST)
+    place = document["attributes"]
+    while True:
+        key = data.draw(st.sampled_from(sorted(place)))
+        if not isinstance(place[key], dict) or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = data.draw(VALUES)
+    path = tmp_path / "defs.yaml"
+    path.write_text(yaml.safe_dump(document))
+    for problem in problems_of(path):
+        assert re.match(r"\d+: [^:]+: found .*, allowed: .+", problem)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
 from mlops_assets.data.inference import typed_rows
@@ -127,8 +128,14 @@ def _separator(data: Path) -> str:
 
 
 def _profiles(source: Mapping[str, Any]) -> list[ColumnProfile]:
-    spec = SourceSpec.model_validate(source)
-    return profile_columns(typed_rows(open_source(spec, base=Path.cwd())))
+    """Profiles of the source's columns. Text is typed once, not for each look."""
+    rows = open_source(SourceSpec.model_validate(source), base=Path.cwd())
+    if not rows.is_text:
+        return profile_columns(rows.frame)
+    with tempfile.TemporaryDirectory() as scratch:
+        typed = Path(scratch, "rows.parquet")
+        typed_rows(rows).sink_parquet(typed)
+        return profile_columns(pl.scan_parquet(typed))
 
 
 def _texts_for_nothing(profiles: Sequence[ColumnProfile]) -> list[str]:
