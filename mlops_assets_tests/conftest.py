@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 # Before anything imports the libraries that read them.
-os.environ.update(DAGSTER_DISABLE_TELEMETRY="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="1")
+os.environ.update(
+    DAGSTER_DISABLE_TELEMETRY="1",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    DO_NOT_TRACK="1",
+    OMP_NUM_THREADS="1",  # tests run side by side; more threads only wait for each other
+)
 for _name in ("MLOPS_HOME", "DAGSTER_HOME", "MUSIC_THERAPY_DATA"):
     os.environ.pop(_name, None)
 

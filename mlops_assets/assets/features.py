@@ -8,6 +8,7 @@ from mlops_assets.assets.attributes import asset_attributes, data_version, reada
 from mlops_assets.data.snapshots import DatasetSnapshot, Lake
 from mlops_assets.errors import ContractError
 from mlops_assets.modeling.features import TrainingFrame, build_frame
+from mlops_assets.modeling.leakage import assess_leakage
 from mlops_assets.spec import ModelSpec
 
 
@@ -73,27 +74,19 @@ def _giveaway_result(
     key: dg.AssetKey, spec: ModelSpec, record: TrainingFrame
 ) -> dg.AssetCheckResult:
     limit = spec.features.maximum_single_column_score
-    scores = {name: s for name, s in record.single_column_scores.items() if s is not None}
-    giveaways = {name: score for name, score in scores.items() if score >= limit}
-    best = max(scores, key=lambda name: scores[name], default=None)
-    if giveaways:
-        named = ", ".join(f"{name} ({score:.3f})" for name, score in giveaways.items())
-        reason = f"{named} alone predicts {spec.target.column}; limit {limit}. Known beforehand?"
-    elif best is None:
-        reason = "no feature could be scored alone"
-    else:
-        reason = f"the best single feature is {best} with {scores[best]:.3f}; limit {limit}"
+    verdict = assess_leakage(record.single_column_scores, limit)
     table = [
         dg.TableRecord({"feature": name, "score": round(score, 4)})
-        for name, score in sorted(scores.items(), key=lambda item: -item[1])
+        for name, score in record.single_column_scores.items()
+        if score is not None
     ]
     return dg.AssetCheckResult(
         asset_key=key,
         check_name="no_giveaway",
-        passed=not giveaways,
-        description=reason,
+        passed=verdict.passed,
+        description=verdict.reason,
         metadata={
-            "reason": reason,
+            "reason": verdict.reason,
             "threshold": limit,
             **({"scores": dg.MetadataValue.table(table)} if table else {}),
         },
