@@ -61,7 +61,7 @@ def only_loopback() -> Iterator[None]:
 
     socket.socket.connect = guarded_connect  # type: ignore[assignment, method-assign]
     socket.socket.connect_ex = guarded_connect_ex  # type: ignore[assignment, method-assign]
-    socket.getaddrinfo = guarded_resolve  # type: ignore[assignment]
+    socket.getaddrinfo = guarded_resolve
     yield
     socket.socket.connect = connect  # type: ignore[method-assign]
     socket.socket.connect_ex = connect_ex  # type: ignore[method-assign]

@@ -17,7 +17,14 @@ def new(
     Types, ranges, categories, time column and task are read off the rows; each is explained in a
     comment. The result trains as it stands: look at it, then run `mlops-assets up --model NAME`.
     """
-    raise NotImplementedError
+    import os
+
+    from mlops_assets.modeling.drafting.draft import write_draft
+    from mlops_assets.platform.home import project_folder
+    from mlops_assets.platform.models import defs_folder
+
+    folder = defs_folder(project_folder(os.environ))
+    typer.echo(write_draft(name, data=data, target=target, defs_dir=folder))
 
 
 def check(

@@ -50,14 +50,17 @@ class Platform:
 def materialized(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetMaterialization]:
     """By asset, what a run materialized."""
     events = result.get_asset_materialization_events()
-    return {e.asset_key.path[-1]: e.step_materialization_data.materialization for e in events}
+    made = [e.step_materialization_data.materialization for e in events]
+    return {each.asset_key.path[-1]: each for each in made}
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
+    return [event for event in result.all_events if event.is_step_failure]
 
 
 def told(result: dg.ExecuteInProcessResult) -> str:
     """What a person reads of a failed run: the failures and the refused checks."""
-    failures = [
-        e.event_specific_data.error_display_string or "" for e in result.get_step_failure_events()
-    ]
+    failures = [str(e.step_failure_data.error_display_string) for e in _failures(result)]
     checks = [
         f"{check.description} {check.metadata.get('violations')}"
         for check in result.get_asset_check_evaluations()

@@ -17,12 +17,14 @@ def no_contract(**changes: Any) -> dict[str, Any]:
     return {"contract": {"columns": {}}, **changes}
 
 
-def text(content: bytes) -> Callable[[Path], None]:
-    return lambda path: path.with_name("churn.csv").write_bytes(content) and None
+def text(content: bytes) -> Callable[[Path], object]:
+    """Writes these bytes."""
+    return lambda path: path.write_bytes(content)
 
 
-def rows(change: Callable[[Rows], Rows]) -> Callable[[Path], None]:
-    return lambda path: write_churn(path.parent, change(churn_rows())) and None
+def rows(change: Callable[[Rows], Rows]) -> Callable[[Path], object]:
+    """Writes the usual rows, changed."""
+    return lambda path: write_churn(path.parent, change(churn_rows()))
 
 
 CASES = [
@@ -85,7 +87,7 @@ BEFORE = {"dataset": set(), "features": {"dataset"}, "trained_model": {"dataset"
 
 @pytest.mark.parametrize(("write", "changes", "asset", "word"), CASES)
 def test_bad_input_is_named_and_nothing_after_it_is_made(
-    write: Callable[[Path], None],
+    write: Callable[[Path], object],
     changes: dict[str, Any],
     asset: str,
     word: str,
