@@ -68,7 +68,12 @@ class ContractCheck:
         self._columns = {name: c for name, c in contract.columns.items() if name in schema}
         self._schema = build_schema(self._columns) if self._columns else None
         self._inferred = dict(inferred)
-        self._types = {name: stored_type(name, dtype) for name, dtype in schema.items()}
+        self._names = set(schema)
+        self._types = {
+            name: stored_type(name, dtype)
+            for name, dtype in schema.items()
+            if name not in self._columns
+        }
         self._time_column = time_column if time_column in schema else None
         self._seen = _uniqueness_rules(contract, schema)
         self._tally = ViolationTally(contract)
@@ -151,7 +156,7 @@ class ContractCheck:
                 column=name, rule="missing_column", allowed="present", count=0, examples=[]
             )
             for name in dict.fromkeys(asked)
-            if name not in self._types
+            if name not in self._names
         ]
 
     def _reasons(self, found: Mapping[Broken, pl.Series], broken: pl.Series) -> pl.Series:

@@ -59,6 +59,7 @@ class DatasetWriter:
         """
         self._spec, self._source, self._window = spec, source, window
         self._partitions = spec.source.partitions
+        self._n_rows = 0  # in the window
         inferred: dict[str, ColumnType] = {}
         if is_text:
             free = [name for name in source.schema if name not in spec.contract.columns]
@@ -79,9 +80,7 @@ class DatasetWriter:
             SourceError: the rows cannot be read, or there are none.
         """
         aside: StagedParts | None = None
-        n_rows = 0
         for numbers, batch in self._numbered():
-            n_rows += len(batch)
             checked = self.check.check(batch, numbers)
             good = checked.rows
             if self.contract.on_violation == "quarantine":
@@ -90,7 +89,7 @@ class DatasetWriter:
                     aside = aside or quarantine()
                     aside.write(WHOLE, _quarantined(batch, numbers, checked))
             self._keep(good, kept)
-        if not n_rows:
+        if not self._n_rows:
             within = f" in {self._window}" if self._window is not None else ""
             raise SourceError(f"{self._spec.name}: the source has no rows{within}")
 
@@ -101,13 +100,16 @@ class DatasetWriter:
             numbers = pl.int_range(first, first + len(batch), eager=True)
             first += len(batch)
             if self._window is None or self._spec.time_column is None:
+                self._n_rows += len(batch)
                 yield numbers, batch
                 continue
             times = self.check.read_times(batch, self._spec.time_column)
             # A row without a readable time is in no partition: shown as a violation, never lost.
-            inside = times.is_null() | ((times >= self._window.start) & (times < self._window.end))
-            if inside.any():
-                yield numbers.filter(inside), batch.filter(inside)
+            inside = (times >= self._window.start) & (times < self._window.end)
+            self._n_rows += int(inside.sum())
+            checked = inside.fill_null(value=True)
+            if checked.any():
+                yield numbers.filter(checked), batch.filter(checked)
 
     def _keep(self, rows: pl.DataFrame, kept: StagedParts) -> None:
         kept.schema = dict(rows.schema)

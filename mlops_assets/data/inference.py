@@ -49,7 +49,9 @@ def typed_rows(rows: SourceRows) -> pl.LazyFrame:
         types = infer_types(source.batches(), list(source.schema))
     casts = [
         pl.col(name).map_batches(
-            partial(cast_values, to=to, datetime_format=None), return_dtype=POLARS_TYPES[to]
+            partial(cast_values, to=to, datetime_format=None),
+            return_dtype=POLARS_TYPES[to],
+            is_elementwise=True,
         )
         for name, to in types.items()
     ]

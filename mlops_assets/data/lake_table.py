@@ -111,8 +111,9 @@ class LakeTable:
         table = self._open(version)
         if table is None:
             raise LakeError(f"there is no Delta table at {self.uri}; materialize its asset again")
-        uris = sorted(table.file_uris(), key=lambda uri: PurePosixPath(uri).name)
-        kept = [uri for uri in uris if _part_of(uri) not in but_parts]
+        # By name: Delta writes a path with a blank as a URI, which Polars takes for another path.
+        names = sorted(PurePosixPath(uri).name for uri in table.file_uris())
+        kept = [f"{self.uri}/{name}" for name in names if _part_of(name) not in but_parts]
         if not kept:
             empty = pl.scan_delta(table).head(0).collect()
             return empty.drop(PARTITION_COLUMN, strict=False).lazy()
@@ -198,9 +199,9 @@ class LakeTable:
         )
 
 
-def _part_of(uri: str) -> str:
+def _part_of(name: str) -> str:
     """The partition of a file: its name without number, stage and ending."""
-    return PurePosixPath(uri).name.rsplit("-", 3)[0]
+    return name.rsplit("-", 3)[0]
 
 
 def _filters(change: Change) -> list[tuple[str, str, list[str]]] | None:

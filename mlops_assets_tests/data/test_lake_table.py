@@ -58,6 +58,13 @@ def test_two_writers_at_once_get_one_version_for_each_content(tmp_path: Path) ->
     assert len(list(Path(uri).glob("*.parquet"))) == 12
 
 
+def test_a_path_may_hold_any_sign(tmp_path: Path) -> None:
+    lake = Lake(f"{tmp_path}/my lake [50%] é")
+    rows = pl.DataFrame({"a": [1]})
+    uri, version = lake.write_frame("visits", "frame", rows, "d")
+    assert lake.read_frame(uri, version).collect().equals(rows)
+
+
 def test_another_tool_reads_the_table(tmp_path: Path) -> None:
     rows = pl.DataFrame({"a [K pop]": [1, None], "b": ["x", "y"]})
     uri, version = Lake(str(tmp_path)).write_frame("visits", "frame", rows, "d")

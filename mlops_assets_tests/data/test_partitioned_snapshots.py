@@ -85,6 +85,13 @@ def test_a_window_without_rows_is_refused_and_nothing_goes(lake: Lake) -> None:
     assert write(lake, (0, 2)).version == first.version
 
 
+def test_rows_without_time_do_not_stand_for_those_of_a_window(lake: Lake) -> None:
+    write(lake, (0, 2))
+    timeless = ROWS.head(1).with_columns(at=pl.lit(None, pl.Datetime("us", "UTC")))
+    with pytest.raises(SourceError, match="no rows in 2013-01-01/2013-01-02"):
+        write(lake, (0, 1), timeless)
+
+
 def test_a_day_that_lost_its_rows_within_a_window_is_emptied(lake: Lake) -> None:
     write(lake, (0, 3))
     snapshot = write(lake, (0, 3), ROWS.filter(pl.col("at").dt.day() != 2))

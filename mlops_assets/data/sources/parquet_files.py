@@ -14,6 +14,8 @@ from mlops_assets.spec import SourceSpec
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
+_SLICED_FILES = 100  # each slice reads the footers of all files before it
+
 
 def open_parquet(files: list[SourceFile]) -> SourceRows:
     """The rows of Parquet files, in the order of their names.
@@ -33,7 +35,7 @@ def open_parquet(files: list[SourceFile]) -> SourceRows:
     if not alike:
         casts = [pl.col(name).cast(dtype) for name, dtype in schema.items()]
         frames = {name: frame.select(casts) for name, frame in frames.items()}
-    return SourceRows(pl.concat(frames.values()), sliceable=True)
+    return SourceRows(pl.concat(frames.values()), sliceable=len(files) <= _SLICED_FILES)
 
 
 def parquet_columns(files: list[SourceFile]) -> dict[str, str]:
@@ -58,7 +60,7 @@ def open_delta(spec: SourceSpec, *, base: Path) -> SourceRows:
     return SourceRows(
         pl.scan_delta(table),
         {"delta_version": str(version)},
-        sliceable=True,
+        sliceable=len(table.file_uris()) <= _SLICED_FILES,
         is_unchanged=is_unchanged,
     )
 
