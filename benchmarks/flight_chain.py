@@ -3,7 +3,7 @@
 Both sides do the same work in a process that has imported everything ("warm"): read and join the
 flights, keep them as Delta, build the frame, fit the same pipeline, save it to MLflow with metrics,
 plots and ONNX, judge it, and answer one prediction over HTTP. The plain side is one script that
-calls the libraries: no Dagster, no contract, no gates. Limits: 20 s, and 1.3 times the plain script.
+calls the libraries: no Dagster, no contract, no gates. Limits: 20 s; 1.3 times the plain script.
 """
 
 import os
@@ -73,8 +73,7 @@ def run_plain(home: Path) -> None:
     from mlops_assets.serving.embedded import EmbeddedServing
 
     spec, _ = flight_document()
-    rows = load_flights(until="2013-02-01")
-    frame = rows.collect() if isinstance(rows, pl.LazyFrame) else rows
+    frame = load_flights(until="2013-02-01").frame.collect()
     home.mkdir(parents=True, exist_ok=True)
     frame.write_delta(str(home / "flights"))
     built = build_frame(pl.scan_delta(str(home / "flights")), spec)
