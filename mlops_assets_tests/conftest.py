@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # Before anything imports the libraries that read them.
 os.environ.update(
@@ -18,6 +19,10 @@ os.environ.update(
 )
 for _name in ("MLOPS_HOME", "DAGSTER_HOME", "MUSIC_THERAPY_DATA"):
     os.environ.pop(_name, None)
+
+
+settings.register_profile("machine", deadline=None)  # a busy machine is no failure
+settings.load_profile("machine")
 
 
 class NetworkForbidden(Exception):  # noqa: N818 - a test's outcome, not an error of the product

@@ -79,9 +79,11 @@ def dataset_partitions(spec: ModelSpec) -> dg.TimeWindowPartitionsDefinition | N
     declared = spec.source.partitions
     if declared is None:
         return None
-    kinds = {
-        "day": dg.DailyPartitionsDefinition,
-        "week": dg.WeeklyPartitionsDefinition,
-        "month": dg.MonthlyPartitionsDefinition,
-    }
-    return kinds[declared.every](start_date=declared.start.isoformat())
+    start = declared.start.isoformat()
+    if declared.every == "day":
+        return dg.DailyPartitionsDefinition(start_date=start)
+    if declared.every == "week":  # counted from the weekday of the start, Sunday being 0
+        return dg.WeeklyPartitionsDefinition(
+            start_date=start, day_offset=declared.start.isoweekday() % 7
+        )
+    return dg.MonthlyPartitionsDefinition(start_date=start)

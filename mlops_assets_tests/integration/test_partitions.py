@@ -75,7 +75,7 @@ def test_partitions_backfill_in_one_run_and_load_alone(platform: Platform, tmp_p
     ("every", "now", "key"),
     [
         ("day", datetime(2024, 3, 5, 12, tzinfo=UTC), "2024-03-04"),
-        ("week", datetime(2024, 3, 5, 12, tzinfo=UTC), "2024-02-25"),
+        ("week", datetime(2024, 3, 5, 12, tzinfo=UTC), "2024-02-26"),
         ("month", datetime(2024, 3, 5, 12, tzinfo=UTC), "2024-02-01"),
     ],
 )

@@ -1,0 +1,44 @@
+import pytest
+
+from mlops_assets.assets.attributes import code_version
+from mlops_assets_tests.documents import churn_document, churn_spec
+
+MODEL = churn_document()["model"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "changed"),
+    [
+        pytest.param({}, set(), id="nothing"),
+        pytest.param({"description": "Other words."}, set(), id="words_change_no_result"),
+        pytest.param({"owners": ["team:other"]}, set(), id="owners_change_no_result"),
+        pytest.param({"source": {"path": "b.csv"}}, {"dataset"}, id="source"),
+        pytest.param({"split": {"salt": "1"}}, {"features"}, id="split"),
+        pytest.param({"model": MODEL | {"seed": 1}}, {"trained_model"}, id="seed"),
+        pytest.param({"gates": {"slices": None}}, {"evaluation"}, id="gates"),
+        pytest.param({"registry": {"name": "other"}}, {"model_version"}, id="registry"),
+        pytest.param({"serving": {"cpu": "2"}}, {"inference_service"}, id="serving"),
+    ],
+)
+def test_a_change_makes_stale_only_what_it_changes(
+    changes: dict[str, object], changed: set[str]
+) -> None:
+    assets = (
+        "dataset",
+        "features",
+        "trained_model",
+        "evaluation",
+        "model_version",
+        "inference_service",
+    )
+    before, after = churn_spec(), churn_spec(**changes)
+    assert {a for a in assets if code_version(before, a) != code_version(after, a)} == changed
+
+
+def test_an_edit_of_the_source_function_makes_the_dataset_stale() -> None:
+    def version(function: str) -> str:
+        return code_version(churn_spec(source={"python": {"function": function}}), "dataset")
+
+    flights = "mlops_assets.defs.flight_delay.source:load_flights"
+    assert version(flights) == version(flights)
+    assert version("not_a_module.at_all:load") != version(flights)

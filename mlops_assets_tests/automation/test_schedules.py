@@ -1,0 +1,37 @@
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from mlops_assets.automation.schedules import build_job, build_schedule
+from mlops_assets_tests.documents import churn_spec
+
+AT = datetime(2024, 3, 5, 3, tzinfo=UTC)
+
+
+def test_without_a_schedule_nothing_runs_by_itself() -> None:
+    assert build_schedule(churn_spec()) is None
+
+
+def test_the_declared_schedule_runs_from_the_start_in_its_time_zone() -> None:
+    declared = {"cron": "0 3 * * 1", "timezone": "Europe/Berlin"}
+    schedule = build_schedule(churn_spec(schedule=declared))
+    assert schedule is not None
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert (schedule.cron_schedule, schedule.execution_timezone) == tuple(declared.values())
+    context = dg.build_schedule_context(scheduled_execution_time=AT)
+    request = schedule(context)
+    assert isinstance(request, dg.RunRequest)
+    assert (request.partition_key, request.tags) == (None, {"mlops/model": "churn"})
+
+
+def test_resources_of_the_document_reach_run_pods_and_step_pods() -> None:
+    from mlops_assets.assets.attributes import asset_attributes
+    from mlops_assets.modeling.features import TrainingFrame
+
+    spec = churn_spec(kubernetes={"run": {"memory": "2Gi"}, "steps": {"features": {"cpu": "4"}}})
+    run = build_job(spec).tags["dagster-k8s/config"]
+    assert '"memory": "2Gi"' in str(run)
+    step = asset_attributes(spec, "features", {"polars"}, TrainingFrame)["op_tags"]
+    resources = step["dagster-k8s/config"]["container_config"]["resources"]
+    assert resources == {"requests": {"cpu": "4"}, "limits": {"cpu": "4"}}
+    assert asset_attributes(spec, "dataset", {"polars"}, TrainingFrame)["op_tags"] is None

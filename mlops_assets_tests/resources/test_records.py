@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from pydantic import BaseModel
+
+from mlops_assets.errors import MlopsError
+from mlops_assets.resources.records import RecordIOManager
+
+
+class Shoe(BaseModel):
+    size: int
+
+
+def write(manager: RecordIOManager, record: BaseModel) -> None:
+    context = dg.build_output_context(asset_key=dg.AssetKey(["churn", "features"]))
+    manager.handle_output(context, record)
+
+
+def read(manager: RecordIOManager, record_type: type = Shoe) -> object:
+    context = dg.build_input_context(
+        asset_key=dg.AssetKey(["churn", "features"]),
+        dagster_type=dg.PythonObjectDagsterType(record_type),
+    )
+    return manager.load_input(context)
+
+
+def test_a_record_comes_back_as_its_class(tmp_path: Path) -> None:
+    manager = RecordIOManager(root=str(tmp_path))
+    for size in (41, 42):
+        write(manager, Shoe(size=size))
+    assert read(manager) == Shoe(size=42)
+    assert [file.name for file in (tmp_path / "churn").iterdir()] == ["features.json"]
+
+
+def test_an_asset_that_was_never_made_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MlopsError, match="churn/features was never materialized"):
+        read(RecordIOManager(root=str(tmp_path)))
+
+
+def test_a_record_of_another_version_says_what_to_do(tmp_path: Path) -> None:
+    manager = RecordIOManager(root=str(tmp_path))
+    (tmp_path / "churn").mkdir()
+    (tmp_path / "churn" / "features.json").write_text('{"length": 3}')
+    with pytest.raises(MlopsError, match="materialize churn/features again"):
+        read(manager)
+
+
+def test_any_object_store_keeps_records() -> None:
+    manager = RecordIOManager(root="memory://records")
+    write(manager, Shoe(size=43))
+    assert read(manager) == Shoe(size=43)
