@@ -1,6 +1,7 @@
 import pytest
 
 from mlops_assets.assets.attributes import code_version
+from mlops_assets.automation.schedules import ASSETS
 from mlops_assets_tests.documents import churn_document, churn_spec
 
 MODEL = churn_document()["model"]
@@ -23,16 +24,8 @@ MODEL = churn_document()["model"]
 def test_a_change_makes_stale_only_what_it_changes(
     changes: dict[str, object], changed: set[str]
 ) -> None:
-    assets = (
-        "dataset",
-        "features",
-        "trained_model",
-        "evaluation",
-        "model_version",
-        "inference_service",
-    )
     before, after = churn_spec(), churn_spec(**changes)
-    assert {a for a in assets if code_version(before, a) != code_version(after, a)} == changed
+    assert {a for a in ASSETS if code_version(before, a) != code_version(after, a)} == changed
 
 
 def test_an_edit_of_the_source_function_makes_the_dataset_stale() -> None:

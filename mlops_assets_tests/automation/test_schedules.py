@@ -29,7 +29,7 @@ def test_resources_of_the_document_reach_run_pods_and_step_pods() -> None:
     from mlops_assets.modeling.features import TrainingFrame
 
     spec = churn_spec(kubernetes={"run": {"memory": "2Gi"}, "steps": {"features": {"cpu": "4"}}})
-    run = build_job(spec).tags["dagster-k8s/config"]
+    run = (build_job(spec).tags or {})["dagster-k8s/config"]
     assert '"memory": "2Gi"' in str(run)
     step = asset_attributes(spec, "features", {"polars"}, TrainingFrame)["op_tags"]
     resources = step["dagster-k8s/config"]["container_config"]["resources"]
