@@ -14,21 +14,25 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 from mlops_assets.platform.environment import PAGES_NICENESS
+from mlops_assets.platform.home import Home
+from mlops_assets.platform.instance import ensure_instance
 
 _CHECK_SECONDS = 5.0
 
 
 def main() -> None:
-    """`python -m mlops_assets.platform.dagster_server WORKSPACE HOST PORT`, with DAGSTER_HOME."""
-    workspace, host, port = sys.argv[1:]
+    """`python -m mlops_assets.platform.dagster_server HOME PROJECT HOST PORT`."""
+    root, project, host, port = sys.argv[1:]
     os.nice(PAGES_NICENESS)
-    serve(workspace, host, int(port))
+    ensure_instance(Path(project), Home(Path(root)))
+    serve(str(Path(project, "workspace.yaml")), host, int(port))
 
 
 def serve(workspace: str, host: str, port: int) -> None:
-    """Answers until a signal ends it."""
+    """Answers until a signal ends it; the instance is the one that DAGSTER_HOME names."""
     import dagster as dg
     import uvicorn
     from dagster._core.workspace.context import WorkspaceProcessContext

@@ -94,7 +94,7 @@ def prepare_home(home: Home) -> None:
     Raises:
         PlatformError: something else stands in the way, or it cannot be written.
     """
-    folders = (home.root, home.dagster, home.logs, home.mlflow_artifacts)
+    folders = (home.root, home.logs, home.mlflow_artifacts)
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)

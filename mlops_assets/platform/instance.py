@@ -5,6 +5,7 @@ Only the three folders differ, and those that Dagster chooses by itself under DA
 same layout as those that the project's file names.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import yaml
 
 from mlops_assets.errors import PlatformError
+from mlops_assets.platform.half_written import alone, has_rows, put_aside
 from mlops_assets.platform.home import Home, write_aside
 
 _FOLDERS = ("storage", "local_artifact_storage", "compute_logs")
@@ -28,8 +30,51 @@ class CodeLocation:
     name: str
 
 
-def write_instance(project: Path, home: Home) -> Path:
-    """Writes `<home>/dagster/dagster.yaml`, and nothing when it is there as it should be.
+def ensure_instance(project: Path, home: Home) -> None:
+    """Makes DAGSTER_HOME when there is none, and keeps its settings those of the project.
+
+    Dagster makes its databases in many steps; killed between two, or begun by two processes at
+    once, they stay broken. So the folder is made aside, by whoever gets the lock, and put in place
+    at once. Safe from several processes.
+
+    Raises:
+        PlatformError: the project's file cannot be read, or a database is none.
+    """
+    text = instance_settings(project)
+    with alone(home.root / ".dagster.lock"):
+        if not is_whole(home.dagster):
+            if home.dagster.exists():
+                put_aside(home.dagster)
+            _create(home, text)
+        target = home.dagster / "dagster.yaml"
+        if not target.exists() or target.read_text() != text:
+            write_aside(target, text)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether Dagster's first making of its databases in a folder came to its end."""
+    history = folder / "history"
+    return (
+        has_rows(history / "runs" / "index.db", ("alembic_version", "secondary_indexes"))
+        and has_rows(history / "runs.db", ("alembic_version", "secondary_indexes"))
+        and has_rows(folder / "schedules" / "schedules.db", ("alembic_version",))
+    )
+
+
+def _create(home: Home, settings: str) -> None:
+    import dagster as dg
+
+    aside = home.root / ".dagster.new"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    (aside / "dagster.yaml").write_text(settings)
+    with dg.DagsterInstance.from_config(str(aside)) as instance:
+        instance.get_runs(limit=1)
+    aside.replace(home.dagster)
+
+
+def instance_settings(project: Path) -> str:
+    """The text of the home's `dagster.yaml`.
 
     Raises:
         PlatformError: the project's file cannot be read.
@@ -38,11 +83,7 @@ def write_instance(project: Path, home: Home) -> Path:
     settings = _read(source)
     for folder in _FOLDERS:
         settings.pop(folder, None)
-    text = _HEADER.format(source=source) + yaml.safe_dump(settings, sort_keys=False)
-    target = home.dagster / "dagster.yaml"
-    if not target.exists() or target.read_text() != text:
-        write_aside(target, text)
-    return target
+    return _HEADER.format(source=source) + yaml.safe_dump(settings, sort_keys=False)
 
 
 def code_location(project: Path) -> CodeLocation:

@@ -6,14 +6,10 @@ the first file is made aside, by whoever gets the lock, and then put in place at
 """
 
 import contextlib
-import fcntl
-import os
 import sqlite3
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
-from mlops_assets.errors import PlatformError
+from mlops_assets.platform.half_written import alone, has_rows, put_aside
 from mlops_assets.platform.home import Home
 
 
@@ -26,38 +22,19 @@ def ensure_database(home: Home) -> None:
     path = home.mlflow_database
     if is_whole(path):
         return
-    with _locked(path.with_name(f".{path.name}.lock")):
+    with alone(path.with_name(f".{path.name}.lock")):
         if is_whole(path):
             return
-        if path.exists() and path.stat().st_size:
-            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-            path.rename(path.with_name(f"{path.name}.half-written-{stamp}"))
+        if path.exists():
+            put_aside(path)
         for suffix in ("-wal", "-shm", "-journal"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         _create(path)
 
 
 def is_whole(path: Path) -> bool:
-    """Whether the database's first making came to its end.
-
-    Raises:
-        PlatformError: the file is something else.
-    """
-    if not path.is_file() or path.stat().st_size == 0:
-        return False
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as opened:
-            rows = opened.execute(
-                "SELECT (SELECT count(*) FROM alembic_version), (SELECT count(*) FROM experiments)"
-            ).fetchone()
-        return all(rows)  # the default experiment is the last that MLflow makes
-    except sqlite3.OperationalError:  # a table is missing
-        return False
-    except sqlite3.DatabaseError as error:
-        raise PlatformError(
-            f"{path} is no SQLite database ({error}); put a backup in its place, or move it away "
-            "to begin with an empty registry"
-        ) from error
+    """Whether the database's first making came to its end: the default experiment is made last."""
+    return has_rows(path, ("alembic_version", "experiments"))
 
 
 def _create(path: Path) -> None:
@@ -71,13 +48,3 @@ def _create(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(aside)) as opened:
         opened.execute("PRAGMA journal_mode=WAL")  # the pages read while a training writes
     aside.replace(path)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -28,7 +28,7 @@ def main() -> None:
     home = Home(Path(sys.argv[1]))
     with dg.DagsterInstance.get() as instance:
         for message in repair(instance, home):
-            print(message, file=sys.stderr)
+            print(message)
 
 
 def repair(instance: "dg.DagsterInstance", home: Home) -> Iterator[str]:

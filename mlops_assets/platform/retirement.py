@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.errors import PlatformError
 from mlops_assets.platform.evidence import declared_services, read_record
 from mlops_assets.platform.home import Home, write_aside
-from mlops_assets.platform.instance import CodeLocation, code_location, write_instance
+from mlops_assets.platform.instance import CodeLocation, code_location, ensure_instance
 from mlops_assets.platform.models import known_documents, require_known
 from mlops_assets.platform.pipelines import repository_origin
 from mlops_assets.platform.registry_glance import count_aliases
@@ -72,10 +72,13 @@ def mark_retired(home: Home, model: str, now: datetime) -> None:
         _write(home, {**retired, model: now.isoformat(timespec="seconds")})
 
 
-def mark_active(home: Home, model: str) -> None:
-    """Forgets that a model was retired."""
+def unretire(
+    home: Home, instance: "dg.DagsterInstance", location: CodeLocation, model: str
+) -> None:
+    """Forgets that a model was retired; its schedule is what its document says again."""
     retired = read_retired(home)
     if retired.pop(model, None) is not None:
+        restart_schedule(instance, location, model)
         _write(home, retired)
 
 
@@ -137,7 +140,7 @@ def _withdraw_schedule(home: Home, project: Path, model: str) -> str | None:
         return None
     import dagster as dg
 
-    write_instance(project, home)
+    ensure_instance(project, home)
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         stop_schedule(instance, code_location(project), model, spec.schedule.cron)
     return f"{model}_schedule"

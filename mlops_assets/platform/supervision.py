@@ -84,6 +84,7 @@ class Supervisor:
         self._tell = tell
         self._servers: dict[str, _Running] = {}
         self._tasks: list[subprocess.Popen[bytes]] = []
+        self.on_restart: Callable[[str], None] | None = None
         self._guardian = self._start_guardian()
 
     def start(self, server: Server) -> None:
@@ -174,6 +175,8 @@ class Supervisor:
             if now >= running.restart_at:
                 running.process = self._spawn(server)
                 running.state = "starting"
+                if self.on_restart is not None:
+                    self.on_restart(server.name)
             return
         code = running.process.poll()
         if code is None:

@@ -32,7 +32,7 @@ from mlops_assets.platform.environment import Addresses, kill_marked, process_en
 from mlops_assets.platform.events import ModelMade, Models, read_event
 from mlops_assets.platform.evidence import declared_services, read_record
 from mlops_assets.platform.home import Home, prepare_home, write_aside
-from mlops_assets.platform.instance import write_instance
+from mlops_assets.platform.instance import instance_settings
 from mlops_assets.platform.lock import PlatformLock, hold
 from mlops_assets.platform.probe import ask
 from mlops_assets.platform.progress import Progress
@@ -108,7 +108,7 @@ def bring_up(options: Options, progress: Progress) -> Report:
     with Stop().listening() as stop, hold(options.home.lock, instance) as lock:
         _clean_up(options.home, lock, progress)
         addresses = _free_addresses(options.addresses)
-        write_instance(options.project, options.home)
+        instance_settings(options.project)  # refused now rather than in a log
         environment = process_environment(os.environ, options.home, addresses, instance)
         supervisor = Supervisor(options.home, environment, options.project, instance, progress.say)
         stop.supervisor = supervisor
@@ -148,6 +148,7 @@ class _Run:
     def start(self) -> None:
         """Starts every process, the gateway first."""
         gateway, *pages = build_servers(self._options)
+        self._supervisor.on_restart = self._repair_after
         self._supervisor.start(gateway)
         command = [sys.executable, "-m", "mlops_assets.platform.materialize"]
         command += [str(self._options.home.root), str(self._options.project)]
@@ -179,6 +180,13 @@ class _Run:
         while not self._stop.is_asked:
             self._supervisor.poll()
             time.sleep(_TICK_SECONDS)
+
+    def _repair_after(self, server: str) -> None:
+        """Closes the runs that died with Dagster's process."""
+        if server == "dagster":
+            module = "mlops_assets.platform.repair"
+            command = [sys.executable, "-m", module, str(self._options.home.root)]
+            self._supervisor.run("repair", command, self._progress.say)
 
     def _show_servers(self) -> None:
         for name, url in self._options.addresses.urls.items():
@@ -295,7 +303,7 @@ def build_servers(options: Options) -> list[Server]:
     )
     dagster = module(
         "mlops_assets.platform.dagster_server",
-        *(str(options.project / "workspace.yaml"), host, str(addresses.dagster_port)),
+        *(home, str(options.project), host, str(addresses.dagster_port)),
     )
     mlflow = module("mlops_assets.platform.mlflow_server", home, host, str(addresses.mlflow_port))
     return [

@@ -18,7 +18,7 @@ import pytest
 from mlops_assets.platform.environment import Addresses, kill_marked, process_environment
 from mlops_assets.platform.events import Event, ModelMade, Planned
 from mlops_assets.platform.home import Home, prepare_home
-from mlops_assets.platform.instance import code_location, write_instance
+from mlops_assets.platform.instance import code_location, ensure_instance
 from mlops_assets.platform.materialize import run
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ def tiny(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     (project / "workspace.yaml").write_text(WORKSPACE.format(root=ROOT))
     found = Home(home)
     prepare_home(found)
-    write_instance(project, found)
+    ensure_instance(project, found)
     write_registry(found)
     environment = process_environment(os.environ, found, Addresses("127.0.0.1", 1, 2, 3), "tiny")
     environment["TINY_RECORDS"] = str(home / "records")

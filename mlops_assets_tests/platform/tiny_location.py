@@ -110,9 +110,8 @@ def build(model: str) -> dg.Definitions:
         cron_schedule="0 3 * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
-    return dg.Definitions(
-        assets=[dataset, evaluation, inference_service], jobs=[job], schedules=[schedule]
-    )
+    assets: list[Any] = [dataset, evaluation, inference_service]
+    return dg.Definitions(assets=assets, jobs=[job], schedules=[schedule])
 
 
 defs = dg.Definitions.merge(
