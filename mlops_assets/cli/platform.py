@@ -10,8 +10,8 @@ from mlops_assets.cli.options import HomeOption, JsonOption, ModelArgument, loca
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mlops_assets.platform.start import Report
     from mlops_assets.platform.status import PlatformStatus
-    from mlops_assets.platform.up import Report
 
 
 def up(
@@ -47,7 +47,8 @@ def up(
     from mlops_assets.platform.environment import Addresses
     from mlops_assets.platform.progress import Progress
     from mlops_assets.platform.results import exit_code
-    from mlops_assets.platform.up import Options, bring_up
+    from mlops_assets.platform.start import Options
+    from mlops_assets.platform.up import bring_up
 
     found, project = locate(home)
     options = Options(

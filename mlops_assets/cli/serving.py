@@ -35,7 +35,7 @@ def predict(
 ) -> None:
     """Ask a model's champion for predictions, and print its answer as JSON.
 
-    Rows hold raw features by name; one that is left out counts as missing. Without `--row` and
+    Rows hold every raw feature by name; null says that a value is missing. Without `--row` and
     `--file` they are read from standard input.
     """
     from mlops_assets.platform.evidence import declared_services
