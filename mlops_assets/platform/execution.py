@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.platform.events import Event, Planned, StepEnded, StepStarted
 from mlops_assets.platform.instance import CodeLocation
-from mlops_assets.platform.pipelines import MODEL_TAG, Pipeline, repository_origin
+from mlops_assets.platform.pipelines import MODEL_TAG, Pipeline, load_location, repository_origin
 
 if TYPE_CHECKING:
     import dagster as dg
-    from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 PROCESS_TAG = "mlops/process"  # process of a run that no launcher knows; `repair.py` looks for it
 
@@ -32,31 +31,37 @@ class RunResult:
 def execute(
     instance: "dg.DagsterInstance",
     location: CodeLocation,
-    source: "ReconstructableRepository",
+    repository: "dg.RepositoryDefinition",
     pipeline: Pipeline,
     reasons: dict[str, str],
     emit: Callable[[Event], None],
     partitions: Sequence[str] = (),
 ) -> RunResult:
     """Makes the assets that `reasons` names, and tells of each step."""
+    import dagster as dg
+    from dagster._core.definitions.job_base import IJob, InMemoryJob
     from dagster._core.execution.api import execute_run_iterator
     from dagster._core.remote_origin import RemoteJobOrigin
 
-    job = source.get_reconstructable_job(pipeline.job)
+    reconstructable = load_location(location).get_reconstructable_job(pipeline.job)
+    job: IJob = reconstructable
+    definition = repository.get_job(pipeline.job)
     selection = frozenset(key for key in pipeline.keys if key.path[-1] in reasons)
     tags = {MODEL_TAG: pipeline.model, "mlops/trigger": "up", PROCESS_TAG: process_identity()}
     if partitions:
         tags["dagster/asset_partition_range_start"] = partitions[0]
         tags["dagster/asset_partition_range_end"] = partitions[-1]
     run = instance.create_run_for_job(
-        source.get_definition().get_maybe_subset_job_def(pipeline.job, asset_selection=selection),
+        definition.get_subset(asset_selection=selection),
         tags=tags,
         asset_selection=selection,
         remote_job_origin=RemoteJobOrigin(repository_origin(location), pipeline.job),
-        job_code_origin=job.get_python_origin(),
+        job_code_origin=reconstructable.get_python_origin(),
     )
     emit(Planned(model=pipeline.model, dagster_run_id=run.run_id, reasons=reasons))
     failures: list[str] = []
+    if definition.executor_def.name == dg.in_process_executor.name:
+        job = InMemoryJob(definition)  # spares loading all definitions again
     for event in execute_run_iterator(job, run, instance):
         _tell(event, pipeline.model, emit)
         if event.is_step_failure:

@@ -23,7 +23,6 @@ from mlops_assets.platform.staleness import SOURCE, AssetState, Plan, decide_sta
 
 if TYPE_CHECKING:
     import dagster as dg
-    from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 GATES = "evaluation"  # the asset whose blocking checks are the gates
 MOST_RUNS = 3  # the source is read, then what follows is made, then nothing is stale
@@ -38,15 +37,10 @@ class Workbench:
 
     home: Home
     location: CodeLocation
-    source: "ReconstructableRepository"
+    repository: "dg.RepositoryDefinition"
     instance: "dg.DagsterInstance"
     sources: dict[str, DocumentSource]
     emit: Callable[[Event], None]
-
-    @property
-    def repository(self) -> "dg.RepositoryDefinition":
-        """The loaded definitions."""
-        return self.source.get_definition()
 
 
 def make(bench: Workbench, pipeline: Pipeline) -> ModelMade:
@@ -73,7 +67,7 @@ def bring_up_to_date(bench: Workbench, pipeline: Pipeline) -> ModelMade:
         result = execute(
             bench.instance,
             bench.location,
-            bench.source,
+            bench.repository,
             pipeline,
             dict(plan.reasons),
             lambda event: _tell(bench, event),

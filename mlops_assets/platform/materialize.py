@@ -47,10 +47,9 @@ def run(
     import dagster as dg
 
     ensure_instance(location.workspace.parent, home)
-    source = load_location(location)
-    repository = source.get_definition()
+    repository = load_location(location).get_definition()  # once: 0.5 s each time
     with dg.DagsterInstance.get() as instance:
-        bench = Workbench(home, location, source, instance, find_sources(repository), emit)
+        bench = Workbench(home, location, repository, instance, find_sources(repository), emit)
         for message in repair(instance, home):
             emit(Message(text=message))
         chosen, retired = _choose(bench, find_pipelines(repository), names)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from mlops_assets.platform.events import ModelMade
+from mlops_assets.platform.home import Home
 
 Outcome = Literal["answers", "refused", "failed"]
 """answers: the champion answered its example. refused: no champion, since gates refused the
@@ -114,7 +115,14 @@ class Results(BaseModel):
 
     finished_at: str
     models: list[ModelResult]
-    retired: list[str]
+
+
+def read_results(home: Home) -> list[ModelResult]:
+    """What former starts found out; empty when there is nothing, or it is of another version."""
+    try:
+        return Results.model_validate_json(home.results.read_text()).models
+    except (OSError, ValidationError):
+        return []
 
 
 def build_summary(

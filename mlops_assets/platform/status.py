@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from mlops_assets.platform.environment import marked_processes
 from mlops_assets.platform.evidence import declared_services, read_record
@@ -14,7 +14,7 @@ from mlops_assets.platform.lock import Holder, current_holder
 from mlops_assets.platform.models import known_models
 from mlops_assets.platform.probe import ask
 from mlops_assets.platform.registry_glance import champion_version
-from mlops_assets.platform.results import Results
+from mlops_assets.platform.results import read_results
 from mlops_assets.platform.retirement import read_retired
 from mlops_assets.platform.supervision import answers
 
@@ -160,8 +160,4 @@ def _champion(home: Home, model: str) -> int | None:
 
 
 def _last_result(home: Home, model: str) -> str | None:
-    try:
-        results = Results.model_validate_json(home.results.read_text())
-    except (OSError, ValidationError):
-        return None
-    return next((result.line for result in results.models if result.model == model), None)
+    return next((result.line for result in read_results(home) if result.model == model), None)

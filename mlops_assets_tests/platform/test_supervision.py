@@ -14,8 +14,8 @@ import pytest
 from mlops_assets.errors import PlatformError
 from mlops_assets.platform.environment import Addresses, marked_processes, process_environment
 from mlops_assets.platform.home import Home, prepare_home
+from mlops_assets.platform.ports import any_port
 from mlops_assets.platform.supervision import Server, Supervisor, last_lines, rotate
-from mlops_assets.platform.up import _any_port
 
 # Answers 200 at a port, beside a child in a session of its own: nobody's signals reach that one.
 SERVE = """
@@ -33,6 +33,7 @@ import os, sys, time
 from pathlib import Path
 from mlops_assets.platform.environment import Addresses, process_environment
 from mlops_assets.platform.home import Home, prepare_home
+from mlops_assets.platform.ports import any_port
 from mlops_assets.platform.supervision import Server, Supervisor
 home = Home(Path(sys.argv[1])); prepare_home(home)
 environment = process_environment(os.environ, home, Addresses("127.0.0.1", 1, 2, 3), "killed")
@@ -94,7 +95,7 @@ def keep(supervisor: Supervisor, until: Callable[[], object]) -> None:
 def test_a_stop_reaches_grandchildren_in_their_own_session(
     supervisor: Supervisor, place: Home
 ) -> None:
-    supervisor.start(dummy(_any_port("127.0.0.1")))
+    supervisor.start(dummy(any_port("127.0.0.1")))
     keep(supervisor, lambda: supervisor.is_ready("dummy"))
     assert len(list(marked_processes(place, "test"))) == 3  # it, its child, the guardian
     supervisor.stop()
@@ -113,7 +114,7 @@ def test_a_process_that_ignores_the_signal_is_killed(
 
 
 def test_a_server_that_dies_is_started_again(supervisor: Supervisor, told: list[str]) -> None:
-    supervisor.start(dummy(_any_port("127.0.0.1")))
+    supervisor.start(dummy(any_port("127.0.0.1")))
     keep(supervisor, lambda: supervisor.is_ready("dummy"))
     first = supervisor.pids()["dummy"]
     os.kill(first, signal.SIGKILL)
@@ -154,7 +155,7 @@ def test_a_guardian_that_was_killed_is_replaced(supervisor: Supervisor, place: H
 
 
 def test_killing_the_parent_leaves_nothing(place: Home) -> None:
-    port = str(_any_port("127.0.0.1"))
+    port = str(any_port("127.0.0.1"))
     arguments = [sys.executable, "-c", PARENT, str(place.root), SERVE, port]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
