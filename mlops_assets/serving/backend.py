@@ -41,6 +41,7 @@ class ServiceStatus(_Record):
         ready_revision: The newest revision that passed its probe; None when there is none.
         declared_revision: The revision that the manifest asks for.
         traffic: Percent by revision as routed now; empty when nothing is ready.
+        shadow: The revision that gets copies of requests now; None: there is none, or not ready.
         url: Where the service answers.
         manifest_digest: The manifest that this status speaks of; a newer one was not seen yet.
     """
@@ -54,6 +55,7 @@ class ServiceStatus(_Record):
     traffic: Mapping[str, int]
     url: str
     manifest_digest: str
+    shadow: str | None = None
 
 
 class ServingBackend(Protocol):
@@ -81,6 +83,25 @@ class ServingBackend(Protocol):
 
         Raises:
             ServingError: there is no such service.
+        """
+
+    def set_traffic(
+        self, service: str, percent: Mapping[str, int], *, shadow: str | None = None
+    ) -> None:
+        """Share requests anew, all at once; returns once that is stored. `traffic` tells when.
+
+        It holds while the manifest declares all that it names. A revision that is not ready gets
+        nothing; its share stays with the stable one. No process is started or stopped by it.
+
+        Args:
+            service: Whose requests.
+            percent: Share by revision; sums to 100, and what is left out gets none.
+            shadow: Revision that gets a copy of each request. Its answers are logged, marked as
+                shadow, and returned to nobody. None mirrors nothing.
+
+        Raises:
+            ServingError: there is no such service, a revision is not declared, the shares do not
+                sum to 100, or the shadow has one. Nothing changed.
         """
 
     def predict(self, service: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import manifest_digest, revision_name
 from mlops_assets.serving.backend import ServiceStatus
 from mlops_assets.serving.home import ServingHome, read_json, write_json
+from mlops_assets.serving.split import Split, require_split
 from mlops_assets.serving.status import read_status
 
 _POLL_SECONDS = 0.05
@@ -94,6 +95,21 @@ class EmbeddedServing:
             raise ServingError(f"there is no service {service}")
         return read_status(service, response.json()).traffic
 
+    def set_traffic(
+        self, service: str, percent: Mapping[str, int], *, shadow: str | None = None
+    ) -> None:
+        """Share requests anew; works without a gateway, like `apply`."""
+        manifest = read_json(self._home.manifest(_checked(service)))
+        if manifest is None:
+            raise ServingError(f"there is no service {service}")
+        split = Split(dict(percent), shadow)
+        canaries = manifest["spec"].get("canary") or []
+        declared = [manifest["spec"]["predictor"], *(entry["predictor"] for entry in canaries)]
+        require_split(split, [block["name"] for block in declared])
+        path = self._home.traffic(service)
+        if read_json(path) != split.to_json():
+            write_json(path, split.to_json())
+
     def predict(self, service: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The service's answer to rows of raw features by name."""
         path = f"/v1/models/{_checked(service)}:predict"
@@ -107,6 +123,7 @@ class EmbeddedServing:
     def delete(self, service: str) -> None:
         """Remove a service; the gateway drains and stops its revisions."""
         self._home.manifest(_checked(service)).unlink(missing_ok=True)
+        self._home.traffic(service).unlink(missing_ok=True)
 
     def _get(self, path: str) -> httpx.Response:
         return self._call("GET", path, None)

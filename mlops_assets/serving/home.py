@@ -2,6 +2,7 @@
 
 manifests/<service>.json   what should be live, written by `embedded.py`
 status/<service>.json      what is, written by the gateway, in the form of KServe's status
+traffic/<service>.json     how requests are shared, where not as the manifest says
 ready/<service>.json       the last stable predictor that was ready; it serves while a new one fails
 gateway.json               address and process of the gateway that ran last
 gateway.lock               held by the gateway that runs
@@ -38,6 +39,10 @@ class ServingHome:
     def manifest(self, service: str) -> Path:
         """The declaration of a service."""
         return self.manifests / f"{service}.json"
+
+    def traffic(self, service: str) -> Path:
+        """How a service's requests are shared, if not as its manifest says."""
+        return self.root / "traffic" / f"{service}.json"
 
     def status(self, service: str) -> Path:
         """The status of a service."""

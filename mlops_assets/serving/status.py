@@ -17,6 +17,7 @@ def build_status(
     traffic: Mapping[str, int],
     url: str,
     manifest_digest: str,
+    shadow: str | None = None,
     now: datetime,
 ) -> dict[str, Any]:
     """KServe's `status` of a service, with the manifest that it speaks of beside it.
@@ -54,6 +55,7 @@ def build_status(
             },
         },
         "manifestDigest": manifest_digest,
+        "shadowRevision": shadow,
     }
     if failed_revision is not None:
         status["modelStatus"]["lastFailureInfo"] = {
@@ -90,6 +92,7 @@ def read_status(service: str, status: Mapping[str, Any]) -> ServiceStatus:
         traffic={item["revisionName"]: item["percent"] for item in predictor["traffic"]},
         url=status["url"],
         manifest_digest=status["manifestDigest"],
+        shadow=status.get("shadowRevision"),
     )
 
 

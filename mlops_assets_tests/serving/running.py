@@ -104,6 +104,12 @@ def toy_spec(name: str = "toy", ready_timeout_seconds: int = 20) -> ModelSpec:
     )
 
 
+def with_canary(stable: dict[str, Any], canary: dict[str, Any], percent: int = 0) -> dict[str, Any]:
+    """A manifest that declares another one's revision beside its own."""
+    entry = {"trafficPercent": percent, "predictor": canary["spec"]["predictor"]}
+    return {**stable, "spec": {**stable["spec"], "canary": [entry]}}
+
+
 def toy_manifest(
     model_dir: Path,
     version: int = 1,

@@ -16,7 +16,12 @@ from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import manifest_digest
 from mlops_assets.serving.backend import ServingBackend
 from mlops_assets.serving.embedded import EmbeddedServing
-from mlops_assets_tests.serving.running import find_free_port, running_gateway, toy_manifest
+from mlops_assets_tests.serving.running import (
+    find_free_port,
+    running_gateway,
+    toy_manifest,
+    with_canary,
+)
 
 POSITIVE = {"x0": 3.0, "x1": -1.0, "hours per day": 0.5}
 
@@ -114,6 +119,49 @@ def test_a_version_that_fails_says_why_and_the_old_one_serves(
     status = backend.status("toy")
     assert status is not None
     assert (status.phase, status.ready_revision, status.declared_revision) == ("failed", "v1", "v2")
+
+
+def wait_traffic(backend: ServingBackend, wanted: dict[str, int]) -> None:
+    deadline = time.monotonic() + 10
+    while {name: share for name, share in backend.traffic("toy").items() if share} != wanted:
+        assert time.monotonic() < deadline, backend.traffic("toy")
+        time.sleep(0.05)
+
+
+def test_traffic_moves_without_a_new_manifest_and_back_with_one(
+    backend: ServingBackend, manifest: dict[str, Any], negative_model: Path
+) -> None:
+    both = with_canary(manifest, toy_manifest(negative_model, 2, digest="b" * 64))
+    backend.apply(both)
+    before = backend.wait_ready("toy", 1, 20.0)
+    assert backend.predict("toy", [POSITIVE])["predictions"] == [1]
+    backend.set_traffic("toy", {"v1": 0, "v2": 100})
+    wait_traffic(backend, {"v2": 100})
+    assert backend.predict("toy", [POSITIVE])["predictions"] == [0]
+    status = backend.status("toy")
+    assert status is not None
+    assert status.manifest_digest == before.manifest_digest
+    backend.set_traffic("toy", {"v1": 100}, shadow="v2")
+    wait_traffic(backend, {"v1": 100})
+    status = backend.status("toy")
+    assert status is not None
+    assert status.shadow == "v2"
+    backend.apply(manifest)  # declares v2 no more, so the split speaks of nothing
+    backend.wait_ready("toy", 1, 20.0)
+    assert backend.traffic("toy") == {"v1": 100}
+
+
+@pytest.mark.parametrize("percent", [{"v1": 99}, {"v1": 50, "v7": 50}])
+def test_a_split_that_nothing_could_follow_changes_nothing(
+    backend: ServingBackend, manifest: dict[str, Any], percent: dict[str, int]
+) -> None:
+    with pytest.raises(ServingError, match="no service toy"):
+        backend.set_traffic("toy", {"v1": 100})
+    backend.apply(manifest)
+    backend.wait_ready("toy", 1, 20.0)
+    with pytest.raises(ServingError, match="expected"):
+        backend.set_traffic("toy", percent)
+    assert backend.traffic("toy") == {"v1": 100}
 
 
 def test_wrong_rows_are_refused_with_the_reason(

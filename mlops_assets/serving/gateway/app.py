@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 
+from mlops_assets.serving.gateway.mirror import Mirror
 from mlops_assets.serving.gateway.page import render_page
 from mlops_assets.serving.gateway.router import Router
 from mlops_assets.serving.gateway.settings import GatewaySettings
@@ -34,7 +35,8 @@ class GatewayApp:
         self._settings = settings
         self._supervisor = supervisor
         self._traffic = Traffic()
-        self._router = Router(settings, supervisor, self._traffic)
+        self._mirror = Mirror(settings.request_timeout_seconds)
+        self._router = Router(settings, supervisor, self._traffic, self._mirror)
         self._truths = TruthLog(ServingHome.under(settings.home).truths)
         self.draining = False
         self.n_in_flight = 0
@@ -83,6 +85,10 @@ class GatewayApp:
         items = read_truths(body, self._supervisor.statuses)
         self._truths.write(items)
         return json_reply({"accepted": len(items)})
+
+    def stop_mirroring(self) -> None:
+        """Drop the copies that wait, so that shadows need not be waited for."""
+        self._mirror.close()
 
     def close(self) -> None:
         """Close what is written to."""

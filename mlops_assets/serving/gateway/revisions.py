@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import manifest_digest
+from mlops_assets.serving.split import Split
 
 _DEFAULT_READY_SECONDS = 60.0
 
@@ -48,12 +49,14 @@ class Service:
         digest: Digest of its manifest.
         revisions: Declared revisions.
         annotations: Annotations of the manifest; routing rules stand there.
+        shadow: Name of the revision that gets copies of requests.
     """
 
     name: str
     digest: str
     revisions: tuple[Revision, ...]
     annotations: Mapping[str, str]
+    shadow: str | None = None
 
     @property
     def stable(self) -> Revision:
@@ -83,6 +86,14 @@ def read_service(manifest: Mapping[str, Any]) -> Service:
     _require_unique(name, revisions)
     annotations = manifest["metadata"].get("annotations") or {}
     return Service(name, manifest_digest(dict(manifest)), tuple(revisions), annotations)
+
+
+def share_anew(service: Service, split: Split | None) -> Service:
+    """The service with a split's shares; as its manifest says when the split speaks of another."""
+    if split is None or not split.fits([revision.name for revision in service.revisions]):
+        return service
+    revisions = tuple(replace(r, percent=split.percent.get(r.name, 0)) for r in service.revisions)
+    return replace(service, revisions=revisions, shadow=split.shadow)
 
 
 def read_revision(service: str, block: Mapping[str, Any], *, percent: int) -> Revision:

@@ -5,6 +5,7 @@ import random
 import time
 import uuid
 
+from mlops_assets.serving.gateway.mirror import Copy, Mirror
 from mlops_assets.serving.gateway.replica import Replica
 from mlops_assets.serving.gateway.routing import (
     STICKY_HEADER,
@@ -43,7 +44,14 @@ REVISION_HEADER = b"x-revision"
 class Router:
     """Routes requests by service."""
 
-    def __init__(self, settings: GatewaySettings, supervisor: Supervisor, traffic: Traffic) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        supervisor: Supervisor,
+        traffic: Traffic,
+        mirror: Mirror,
+    ) -> None:
+        self._mirror = mirror
         self._settings = settings
         self._supervisor = supervisor
         self._traffic = traffic
@@ -72,6 +80,8 @@ class Router:
                     time.time(), caller_id, service, name, reply.status, seconds, reply.body[:160]
                 )
             )
+            if reply.status < 400:
+                self._copy(service, replica, Copy(path, sent, body))
         content_type = b"application/json"
         returned = [(REVISION_HEADER, replica.revision.name.encode())]
         for header in reply.headers:
@@ -80,6 +90,12 @@ class Router:
             elif header[0] == b"content-type":
                 content_type = header[1]
         return Reply(reply.status, reply.body, content_type, returned)
+
+    def _copy(self, service: str, answered: Replica, copy: Copy) -> None:
+        """Offer an answered request to the shadow, if there is one and it is not the answerer."""
+        route = self._supervisor.routes.get(service)
+        if route is not None and route.shadow is not None and route.shadow is not answered:
+            self._mirror.offer(service, route.shadow, copy)
 
     async def _exchange(
         self, service: str, headers: Headers, request: bytes

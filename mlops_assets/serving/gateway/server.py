@@ -73,6 +73,7 @@ async def _serve(settings: GatewaySettings) -> None:
         _LOG.error("the supervisor ended: %r", ticking.exception())
     ticking.cancel()
     sinking.cancel()
+    app.stop_mirroring()
     await supervisor.stop()
     await asyncio.gather(sinking, return_exceptions=True)
     app.close()

@@ -23,9 +23,11 @@ from mlops_assets.serving.gateway.revisions import (
     Service,
     read_revision,
     read_service,
+    share_anew,
 )
 from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.home import ServingHome, read_json, write_json
+from mlops_assets.serving.split import Split, read_split
 from mlops_assets.serving.status import build_status, same_but_for_times
 
 _LOG = logging.getLogger(__name__)
@@ -34,10 +36,14 @@ _LONGEST_SOCKET_PATH = 100  # Linux takes 107 bytes
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Who answers for a service now: replicas with their percent, the stable one first."""
+    """Who answers for a service now: replicas with their percent, the stable one first.
+
+    `shadow` gets copies, and answers nobody.
+    """
 
     replicas: tuple[tuple[Replica, int], ...]
     annotations: Mapping[str, str]
+    shadow: Replica | None = None
 
 
 class Supervisor:
@@ -52,7 +58,7 @@ class Supervisor:
         self._sockets = _socket_folder(self._home)
         self._replicas: dict[tuple[str, str], Replica] = {}
         self._stopping: set[asyncio.Task[None]] = set()
-        self._seen: dict[str, tuple[tuple[int, int, int], Service | str]] = {}
+        self._seen: dict[str, tuple[_Stamps, Service | str]] = {}
         self._wake = asyncio.Event()
         self._n_started = 0
         self._forget_leftovers()
@@ -60,7 +66,7 @@ class Supervisor:
     def _forget_leftovers(self) -> None:
         """Statuses of services that were deleted while no gateway ran."""
         declared = {path.stem for path in self._home.manifests.glob("*.json")}
-        for folder in ("status", "ready"):
+        for folder in ("status", "ready", "traffic"):
             for path in (self._home.root / folder).glob("*.json"):
                 if path.stem not in declared:
                     path.unlink(missing_ok=True)
@@ -104,11 +110,11 @@ class Supervisor:
         found: dict[str, Service | str] = {}
         for path in sorted(self._home.manifests.glob("*.json")):
             try:
-                stat = path.stat()
-                stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                traffic = self._home.traffic(path.stem)
+                stamps = (_stamp(path), _stamp_if_any(traffic))
                 seen = self._seen.get(path.stem)
-                if seen is None or seen[0] != stamp:
-                    seen = (stamp, _read(path))
+                if seen is None or seen[0] != stamps:
+                    seen = (stamps, _read(path, traffic))
                     self._seen[path.stem] = seen
             except FileNotFoundError:
                 continue  # deleted while we looked
@@ -160,6 +166,7 @@ class Supervisor:
         route = Route(
             tuple((self._replicas[service.name, r.key], percent) for r, percent in plan.routes),
             service.annotations,
+            self._shadow(service),
         )
         if self.routes.get(service.name) != route:
             self.routes[service.name] = route
@@ -168,6 +175,14 @@ class Supervisor:
         self.changed.set()
         self.changed.clear()
 
+    def _shadow(self, service: Service) -> Replica | None:
+        ready = (
+            r
+            for r in self.replicas(service.name)
+            if r.revision.name == service.shadow and r.state.phase == "ready"
+        )
+        return next(ready, None)
+
     def _forget(self, name: str) -> None:
         """A service that is declared no more."""
         self.routes.pop(name, None)
@@ -175,6 +190,7 @@ class Supervisor:
         for identity in [key for key in self._replicas if key[0] == name]:
             self._retire(identity)
         self._home.ready(name).unlink(missing_ok=True)
+        self._home.traffic(name).unlink(missing_ok=True)
         self._home.status(name).unlink(missing_ok=True)
 
     def _publish(self, service: Service, plan: Plan) -> None:
@@ -187,6 +203,7 @@ class Supervisor:
             traffic=plan.traffic,
             url=f"http://{self._settings.host}:{self._settings.port}/v1/models/{service.name}",
             manifest_digest=service.digest,
+            shadow=service.shadow if self._shadow(service) else None,
             now=datetime.now(UTC),
         )
         self._write_status(service.name, status)
@@ -214,14 +231,34 @@ class Supervisor:
             write_json(self._home.status(name), status)
 
 
-def _read(path: Path) -> Service | str:
+_Stamps = tuple[tuple[int, int, int], tuple[int, int, int] | None]
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _stamp_if_any(path: Path) -> tuple[int, int, int] | None:
     try:
-        service = read_service(read_json(path) or {})
+        return _stamp(path)
+    except FileNotFoundError:
+        return None
+
+
+def _read(path: Path, traffic: Path) -> Service | str:
+    try:
+        service = share_anew(read_service(read_json(path) or {}), _read_split(traffic))
     except ServingError as error:
         return str(error)
     if service.name != path.stem:
         return f"{path}: expected the service {path.stem}, found {service.name}"
     return service
+
+
+def _read_split(path: Path) -> Split | None:
+    content = read_json(path)
+    return None if content is None else read_split(content)
 
 
 def _socket_folder(home: ServingHome) -> Path:

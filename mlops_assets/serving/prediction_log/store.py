@@ -163,16 +163,23 @@ class PredictionStore:
             return None
 
     def scan_predictions(
-        self, service: str, start: datetime | None = None, end: datetime | None = None
+        self,
+        service: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        shadow: bool = False,
     ) -> pl.LazyFrame:
         """Predictions of a window `[start, end)`, each id and row once: the first that was logged.
 
-        Empty, with the columns that every log has, when nothing was ever logged.
+        With `shadow`, those of shadow revisions, which nobody was answered with and which carry
+        the ids of the answers that somebody was; without it, all others. Empty, with the columns
+        that every log has, when nothing was ever logged.
         """
         table = self._open(self.uri(service, PREDICTIONS))
         if table is None:
             return pl.LazyFrame(schema=_PREDICTION_TYPES)
-        frame = pl.scan_delta(table)
+        frame = pl.scan_delta(table).filter(pl.col("shadow") == shadow)
         if start is not None:
             begin = start.astimezone(UTC)
             frame = frame.filter(pl.col("day") >= begin.date(), pl.col("event_time") >= begin)

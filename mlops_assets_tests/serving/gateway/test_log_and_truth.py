@@ -12,7 +12,12 @@ import psutil
 
 from mlops_assets.serving.embedded import EmbeddedServing
 from mlops_assets.serving.prediction_log.sink import drain_home, open_store
-from mlops_assets_tests.serving.running import find_free_port, running_gateway, toy_manifest
+from mlops_assets_tests.serving.running import (
+    find_free_port,
+    running_gateway,
+    toy_manifest,
+    with_canary,
+)
 
 ROW = {"x0": 3.0, "x1": -1.0, "hours per day": 0.5}
 
@@ -35,6 +40,31 @@ def test_a_prediction_and_its_truth_meet_in_the_tables(
     assert judged["truth"].to_list() == [None, "1"]
     assert judged["feature__hours per day"].to_list() == [0.5, 0.5]
     assert not list((tmp_path / "serving" / "segments").rglob("*.segment"))
+
+
+def test_a_shadow_answers_into_the_log_and_to_nobody(
+    tmp_path: Path, positive_model: Path, negative_model: Path
+) -> None:
+    backend = EmbeddedServing(tmp_path)
+    shadow = toy_manifest(negative_model, 2, digest="b" * 64)
+    backend.apply(with_canary(toy_manifest(positive_model), shadow))
+    backend.set_traffic("toy", {"v1": 100}, shadow="v2")
+    store = open_store(tmp_path)
+    with running_gateway(tmp_path, find_free_port()):
+        backend.wait_ready("toy", 1, 20.0)
+        answers = [backend.predict("toy", [ROW]) for _ in range(20)]
+        deadline = time.monotonic() + 10
+        while store.scan_predictions("toy", shadow=True).collect().height < 20:
+            assert time.monotonic() < deadline
+            drain_home(tmp_path)
+    assert all(answer["predictions"] == [1] for answer in answers)
+    told, mirrored = (
+        store.scan_predictions("toy", shadow=flag).collect() for flag in (False, True)
+    )
+    assert (set(told["revision"]), set(told["prediction"])) == ({"v1"}, {"1"})
+    assert (set(mirrored["revision"]), set(mirrored["prediction"])) == ({"v2"}, {"0"})
+    ids = {answer["id"] for answer in answers}
+    assert set(told["prediction_id"]) == set(mirrored["prediction_id"]) == ids
 
 
 def test_every_answered_prediction_is_logged_once_through_random_kills(

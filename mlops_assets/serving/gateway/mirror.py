@@ -1,0 +1,118 @@
+"""Copies of answered requests to a shadow revision, whose answers reach nobody.
+
+A copy is taken after the caller's answer is there, and put into a queue of bounded length and size;
+when the queue is full the copy is dropped and counted. So a slow, hanging or dead shadow costs the
+caller the time of one append. What the shadow answers stands in the prediction log, marked so.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from mlops_assets.serving.gateway.replica import Replica
+from mlops_assets.serving.gateway.upstream import UpstreamLostError, build_request
+from mlops_assets.serving.protocol.http import Headers
+
+_SHADOW = (b"x-mlops-shadow", b"1")
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One request to repeat."""
+
+    path: bytes
+    headers: Headers
+    body: bytes
+
+
+@dataclass(slots=True)
+class Mirrored:
+    """What became of one service's copies, and those that wait."""
+
+    n_answered: int = 0
+    n_failed: int = 0
+    n_dropped: int = 0
+    waiting: deque[tuple[Replica, Copy]] = field(default_factory=deque)
+    waiting_bytes: int = 0
+    n_senders: int = 0
+
+
+class Mirror:
+    """Sends copies, a few at a time for each service.
+
+    Args:
+        timeout_seconds: Longest wait for a shadow's answer.
+        max_waiting: Copies of one service that may wait; more are dropped.
+        max_waiting_bytes: Bodies of one service that may wait; more are dropped.
+        senders: Copies of one service that are sent at the same time.
+    """
+
+    def __init__(
+        self,
+        timeout_seconds: float,
+        *,
+        max_waiting: int = 256,
+        max_waiting_bytes: int = 32_000_000,
+        senders: int = 4,
+    ) -> None:
+        self.services: dict[str, Mirrored] = {}
+        self._timeout_seconds = timeout_seconds
+        self._max_waiting = max_waiting
+        self._max_waiting_bytes = max_waiting_bytes
+        self._senders = senders
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def offer(self, service: str, shadow: Replica, copy: Copy) -> bool:
+        """Queue a copy; returns at once. False: it was dropped, since too many wait."""
+        mirrored = self.services.setdefault(service, Mirrored())
+        size = len(copy.body)
+        if (
+            len(mirrored.waiting) >= self._max_waiting
+            or mirrored.waiting_bytes + size > self._max_waiting_bytes
+        ):
+            mirrored.n_dropped += 1
+            return False
+        mirrored.waiting.append((shadow, copy))
+        mirrored.waiting_bytes += size
+        if mirrored.n_senders < self._senders:
+            mirrored.n_senders += 1
+            task = asyncio.get_running_loop().create_task(self._send_all(mirrored))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return True
+
+    def close(self) -> None:
+        """Drop what waits and what is on its way."""
+        for mirrored in self.services.values():
+            mirrored.n_dropped += len(mirrored.waiting)
+            mirrored.waiting.clear()
+            mirrored.waiting_bytes = 0
+        for task in self._tasks:
+            task.cancel()
+
+    async def _send_all(self, mirrored: Mirrored) -> None:
+        try:
+            while mirrored.waiting:
+                shadow, copy = mirrored.waiting.popleft()
+                mirrored.waiting_bytes -= len(copy.body)
+                if await self._send(shadow, copy):
+                    mirrored.n_answered += 1
+                else:
+                    mirrored.n_failed += 1
+        finally:
+            mirrored.n_senders -= 1
+
+    async def _send(self, shadow: Replica, copy: Copy) -> bool:
+        """Whether the shadow predicted."""
+        upstream = shadow.upstream
+        if upstream is None:
+            return False
+        request = build_request(b"POST", copy.path, [*copy.headers, _SHADOW], copy.body)
+        shadow.n_in_flight += 1
+        try:
+            reply = await upstream.send(request, self._timeout_seconds)
+        except (UpstreamLostError, TimeoutError):
+            return False
+        finally:
+            shadow.n_in_flight -= 1
+        return reply.status < 400
