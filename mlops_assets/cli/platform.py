@@ -1,6 +1,7 @@
 """The commands about the embedded platform: up, status, retire."""
 
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,11 +59,16 @@ def up(
         once=once,
         models=tuple(model or ()),
     )
+
+    def code_of(report: "Report") -> int:
+        return exit_code(report.results, error=report.error, require_champion=require_champion)
+
+    def tell(report: "Report") -> None:
+        _print_report(report, code_of(report), as_json=as_json)
+
     with Progress(Console(stderr=True)) as progress:
-        report = bring_up(options, progress)
-    code = exit_code(report.results, error=report.error, require_champion=require_champion)
-    _print_report(report, code, as_json=as_json)
-    raise typer.Exit(code)
+        report = bring_up(options, progress, tell)
+    raise typer.Exit(code_of(report))
 
 
 def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
@@ -103,11 +109,12 @@ def _print_report(report: "Report", code: int, *, as_json: bool) -> None:
             report.results, code=code, error=report.error, urls=report.urls, seconds=report.seconds
         )
         typer.echo(json.dumps(summary, ensure_ascii=False))
-        return
-    for result in report.results:
-        typer.echo(result.line)
-    if report.error is not None:
-        typer.echo(f"mlops-assets: {report.error}", err=True)
+    else:
+        for result in report.results:
+            typer.echo(result.line)
+        if report.error is not None:
+            typer.echo(f"mlops-assets: {report.error}", err=True)
+    sys.stdout.flush()  # the platform may stay up for days
 
 
 def _print_status(found: "PlatformStatus", console: "Console") -> None:

@@ -69,10 +69,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A message that stays."""
-        if self._console.is_terminal:
-            self._console.print(Text(text))
-        else:
-            self._plain(text)
+        self._console.print(Text(text), soft_wrap=True)
 
     def show_server(self, name: str, state: ServerState, url: str) -> None:
         """A server's state."""

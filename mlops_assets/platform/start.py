@@ -94,8 +94,13 @@ class Start:
         for page in pages:
             self._supervisor.start(page)
 
-    def follow(self) -> None:
-        """Follows until every model has a result and every server answers; then keeps it up."""
+    def follow_until_results(self) -> None:
+        """Follows until every model has a result and every server answers.
+
+        Raises:
+            PlatformError: a server ended for good, no model could be loaded, or somebody stopped
+                it all before.
+        """
         while not self._stop.is_asked:
             self._supervisor.poll()
             self._show_servers()
@@ -106,13 +111,17 @@ class Start:
                 break
             time.sleep(_TICK_SECONDS)
         else:
-            self.report.error = "stopped before every model had a result"
-            return
+            raise PlatformError("stopped before every model had a result")
         self._note("all")
         self._write_results()
-        if self._options.once:
-            return
         self._progress.settle()
+
+    def keep(self) -> None:
+        """Keeps everything up until a signal.
+
+        Raises:
+            PlatformError: a server ended for good.
+        """
         self._tell_addresses()
         while not self._stop.is_asked:
             self._supervisor.poll()

@@ -30,6 +30,7 @@ _ROLES = {
     "mlops_assets.platform.materialize": "materialize",
     "mlops_assets.platform.guardian": "guardian",
     "dagster api grpc": "code server",
+    "multiprocessing": "code server",  # with which it talks to its runs
 }
 _HEALTH = {"dagster": "/server_info", "mlflow": "/health", "gateway": "/healthz"}
 

@@ -9,6 +9,7 @@
 
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 
 from mlops_assets.errors import PlatformError
@@ -23,8 +24,13 @@ from mlops_assets.platform.stop import Stop
 from mlops_assets.platform.supervision import Supervisor
 
 
-def bring_up(options: Options, progress: Progress) -> Report:
+def bring_up(options: Options, progress: Progress, on_results: Callable[[Report], None]) -> Report:
     """Brings the platform up and, unless `once`, keeps it up until a signal.
+
+    Args:
+        options: What is asked.
+        progress: Shows it to people.
+        on_results: Takes the report once every model has a result, or when that cannot be.
 
     Raises:
         PlatformError: it could not begin: the home, its lock, a port, the project's files.
@@ -39,17 +45,26 @@ def bring_up(options: Options, progress: Progress) -> Report:
         supervisor = Supervisor(options.home, environment, options.project, instance, progress.say)
         stop.supervisor = supervisor
         start = Start(replace(options, addresses=addresses), supervisor, progress, stop)
+        has_results = False
         try:
             start.begin()
             lock.publish(addresses.urls)
-            start.follow()
+            start.follow_until_results()
+            on_results(start.report)
+            has_results = True
+            if not options.once:
+                start.keep()
         except PlatformError as error:
             start.report.error = str(error)
+            if has_results:
+                progress.say(str(error))
         finally:
             progress.settle()
             if stop.is_asked:
                 progress.say("stopping")
             supervisor.stop()
+    if not has_results:
+        on_results(start.report)
     return start.report
 
 
