@@ -24,6 +24,9 @@ MODEL_VERSION = "mlops-assets/model-version"
 MODEL_DIGEST = "mlops-assets/model-digest"
 MLFLOW_RUN = "mlops-assets/mlflow-run-id"
 MODEL_NAME = "mlops-assets/model"
+ENTITY_KEY = "mlops-assets/entity-key"
+"""Annotation: the feature or field whose value always goes to the same revision. It belongs to the
+model, not to a rollout, so it may stand here."""
 
 
 def revision_name(version: int) -> str:
@@ -63,6 +66,7 @@ def build_inference_service(
                 "serving.kserve.io/deploymentMode": "Standard",
                 "serving.kserve.io/autoscalerClass": "hpa",
                 **evidence,
+                **({ENTITY_KEY: spec.entity_key} if spec.entity_key else {}),
             },
         },
         "spec": {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.kserve.manifest import build_inference_service, manifest_digest
+from mlops_assets.kserve.manifest import ENTITY_KEY, build_inference_service, manifest_digest
 from mlops_assets.spec import EstimatorSpec, FeaturesSpec, ModelSpec, SourceSpec, TargetSpec
 
 SPEC = ModelSpec(
@@ -66,3 +66,13 @@ def test_every_field_is_one_of_the_sdk_and_the_import_leaves_our_arguments_alone
     command = [sys.executable, "-m", "mlops_assets_tests.kserve.sdk_check"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_entity_key_stands_in_the_manifest_and_not_on_its_pods() -> None:
+    spec = SPEC.model_copy(update={"entity_key": "carrier"})
+    manifest = build_inference_service(
+        spec, version=1, storage_uri="s3://m/1", model_digest="d", mlflow_run_id="r"
+    )
+    assert manifest["metadata"]["annotations"][ENTITY_KEY] == "carrier"
+    assert ENTITY_KEY not in manifest["spec"]["predictor"]["annotations"]
+    assert ENTITY_KEY not in build()["metadata"]["annotations"]

@@ -45,6 +45,7 @@ class Replica:
         self.state = ReplicaState("starting", "its process was not started yet")
         self.upstream: Upstream | None = None
         self.n_in_flight = 0
+        self.features: tuple[str, ...] = ()  # known once it was probed
         self._settings = settings
         self._socket_path = socket_path
         self._log_path = log_path
@@ -168,9 +169,12 @@ class Replica:
     def _probe_request(self) -> bytes:
         """The manifest's example, as any caller would send it."""
         rows: list[object] = []
-        with contextlib.suppress(OSError, ValueError):  # the predictor says it better
+        with contextlib.suppress(
+            OSError, ValueError, KeyError, TypeError
+        ):  # the predictor says it better
             manifest = json.loads((self.revision.model_dir / MANIFEST_FILE).read_bytes())
             rows = manifest["example"]
+            self.features = tuple(field["name"] for field in manifest["features"])
         body = json.dumps({"instances": rows}).encode()
         path = f"/v1/models/{self.revision.service}:predict".encode()
         headers = [(b"content-type", b"application/json"), (b"x-mlops-probe", b"1")]

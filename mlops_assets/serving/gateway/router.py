@@ -4,7 +4,10 @@ import asyncio
 import random
 import time
 import uuid
+from dataclasses import dataclass
 
+from mlops_assets.kserve.manifest import ENTITY_KEY
+from mlops_assets.serving.gateway.entity import find_entity
 from mlops_assets.serving.gateway.mirror import Copy, Mirror
 from mlops_assets.serving.gateway.replica import Replica
 from mlops_assets.serving.gateway.routing import (
@@ -41,6 +44,22 @@ _RETURNED = {
 REVISION_HEADER = b"x-revision"
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What decides which revision a request goes to."""
+
+    service: str
+    headers: Headers
+    body: bytes
+
+    @property
+    def asked(self) -> str | None:
+        """Name of the one revision that may answer, if the caller said so."""
+        return next(
+            (value.decode() for name, value in self.headers if name == REVISION_HEADER), None
+        )
+
+
 class Router:
     """Routes requests by service."""
 
@@ -71,7 +90,7 @@ class Router:
         sent = [(name, value) for name, value in headers if name in _FORWARDED]
         sent.append((b"x-request-id", caller_id.encode()))
         request = build_request(method.encode(), path, sent, body)
-        replica, reply = await self._exchange(service, headers, request)
+        replica, reply = await self._exchange(_Call(service, headers, body), request)
         seconds = time.perf_counter() - started
         if is_prediction:
             name = replica.revision.name
@@ -97,21 +116,18 @@ class Router:
         if route is not None and route.shadow is not None and route.shadow is not answered:
             self._mirror.offer(service, route.shadow, copy)
 
-    async def _exchange(
-        self, service: str, headers: Headers, request: bytes
-    ) -> tuple[Replica, UpstreamReply]:
-        asked = next((value.decode() for name, value in headers if name == REVISION_HEADER), None)
-        replica, upstream = await self._pick(service, headers, asked, None)
+    async def _exchange(self, call: _Call, request: bytes) -> tuple[Replica, UpstreamReply]:
+        replica, upstream = await self._pick(call, None)
         try:
             return replica, await self._send(replica, upstream, request)
         except UpstreamLostError:
-            replica, upstream = await self._pick(service, None, asked, upstream)
+            replica, upstream = await self._pick(call, upstream)
         try:
             return replica, await self._send(replica, upstream, request)
         except UpstreamLostError as error:
             raise RequestError(
                 503,
-                f"revision {replica.revision.name} of {service} died with this request, twice",
+                f"revision {replica.revision.name} of {call.service} died with this request, twice",
                 retry_after_seconds=1,
             ) from error
 
@@ -128,23 +144,20 @@ class Router:
         finally:
             replica.n_in_flight -= 1
 
-    async def _pick(
-        self, service: str, headers: Headers | None, asked: str | None, lost: Upstream | None
-    ) -> tuple[Replica, Upstream]:
+    async def _pick(self, call: _Call, lost: Upstream | None) -> tuple[Replica, Upstream]:
         """A revision's live process; waits a little for one that is just starting.
 
         Args:
-            service: Whose.
-            headers: The request's; None chooses the stable revision.
-            asked: Name of the one revision that may answer, if the caller said so.
-            lost: A process that was just seen to be gone.
+            call: The request.
+            lost: A process that was just seen to be gone; the stable revision is next then.
         """
+        service = call.service
         deadline = time.monotonic() + self._settings.hold_seconds
         while True:
             route = self._supervisor.routes.get(service)
             if route is None and service not in self._supervisor.statuses:
                 raise RequestError(404, f"Model with name {service} does not exist.")
-            replica = self._candidate(service, route, headers, asked)
+            replica = self._candidate(call, route, again=lost is not None)
             if replica is not None and replica.upstream not in (None, lost):
                 assert replica.upstream is not None  # noqa: S101
                 return replica, replica.upstream
@@ -156,31 +169,41 @@ class Router:
             except TimeoutError:
                 continue
 
-    def _candidate(
-        self, service: str, route: Route | None, headers: Headers | None, asked: str | None
-    ) -> Replica | None:
+    def _candidate(self, call: _Call, route: Route | None, *, again: bool) -> Replica | None:
+        asked = call.asked
         if asked is not None:
-            for replica in self._supervisor.replicas(service):
+            for replica in self._supervisor.replicas(call.service):
                 if replica.revision.name == asked:
                     return replica
-            raise RequestError(404, f"{service} has no revision {asked[:60]!r}")
+            raise RequestError(404, f"{call.service} has no revision {asked[:60]!r}")
         if route is None or not route.replicas:
             return None
-        if headers is None or len(route.replicas) == 1:
+        if again or len(route.replicas) == 1:
             return route.replicas[0][0]
-        ticket = _ticket(service, route, headers)
-        return route.replicas[choose([percent for _, percent in route.replicas], ticket)][0]
+        percents = [percent for _, percent in route.replicas]
+        return route.replicas[choose(percents, _ticket(call, route))][0]
 
     def _may_come(self, service: str) -> bool:
         return any(r.state.phase != "failed" for r in self._supervisor.replicas(service))
 
 
-def _ticket(service: str, route: Route, headers: Headers) -> float:
-    sticky = route.annotations.get(STICKY_HEADER)
-    if sticky is not None:
-        wanted = sticky.lower().encode()
-        for name, value in headers:
-            if name == wanted:
-                salt = route.annotations.get(STICKY_SALT, service)
-                return sticky_ticket(salt, value.decode("latin-1"))
-    return random.random() * 100
+def _ticket(call: _Call, route: Route) -> float:
+    """The same for the same sticky header or entity; any for a request that names none."""
+    caller = _sticky_value(call, route) or _entity(call, route)
+    if caller is None:
+        return random.random() * 100
+    return sticky_ticket(route.annotations.get(STICKY_SALT, call.service), caller)
+
+
+def _sticky_value(call: _Call, route: Route) -> str | None:
+    wanted = route.annotations.get(STICKY_HEADER, "").lower().encode()
+    found = (value.decode("latin-1") for name, value in call.headers if wanted and name == wanted)
+    return next(found, None)
+
+
+def _entity(call: _Call, route: Route) -> str | None:
+    key = route.annotations.get(ENTITY_KEY)
+    if key is None:
+        return None
+    features = route.replicas[0][0].features
+    return find_entity(call.body, RequestHeaders(call.headers), key=key, features=features)

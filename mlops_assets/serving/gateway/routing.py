@@ -12,14 +12,22 @@ STICKY_SALT = "mlops-assets/sticky-salt"
 def choose(percents: Sequence[int], ticket: float) -> int:
     """Position of the revision that a ticket in [0, 100) goes to; 0 is the stable one.
 
-    Canaries hold the lowest tickets, each from where the one before ends. So a caller with a fixed
-    ticket who is on a lone canary stays there while its share grows.
+    Canaries hold the lowest tickets, each from where the one before ends; of several, the last one
+    holds the highest, downwards. So a caller with a fixed ticket who is on one of up to two
+    canaries stays there while their shares grow.
 
     >>> [choose([90, 10], ticket) for ticket in (0.0, 9.9, 10.0, 99.9)]
     [1, 1, 0, 0]
+    >>> [choose([80, 10, 10], ticket) for ticket in (0.0, 10.0, 89.9, 90.0)]
+    [1, 0, 0, 2]
     """
+    rising = percents[1:]
+    if len(rising) > 1:
+        if ticket >= 100.0 - rising[-1]:
+            return len(rising)
+        rising = rising[:-1]
     bound = 0.0
-    for position, percent in enumerate(percents[1:], start=1):
+    for position, percent in enumerate(rising, start=1):
         bound += percent
         if ticket < bound:
             return position
