@@ -49,7 +49,7 @@ def write_documents(root: Path) -> None:
     (root / "generated" / "__init__.py").touch()
     (defs / "__init__.py").touch()
     for i in range(N_DOCUMENTS):
-        columns = [f"x{j}" for j in range(20)]
+        columns = [f"x{j}" for j in range(8)]
         document = {
             "type": "mlops_assets.component.ModelPipeline",
             "attributes": {
