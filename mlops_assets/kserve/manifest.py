@@ -27,6 +27,8 @@ MODEL_NAME = "mlops-assets/model"
 ENTITY_KEY = "mlops-assets/entity-key"
 """Annotation: the feature or field whose value always goes to the same revision. It belongs to the
 model, not to a rollout, so it may stand here."""
+LOG_RETENTION = "mlops-assets/log-retention-seconds"
+"""Annotation: how long the prediction log and its truth are kept."""
 
 
 def revision_name(version: int) -> str:
@@ -66,7 +68,7 @@ def build_inference_service(
                 "serving.kserve.io/deploymentMode": "Standard",
                 "serving.kserve.io/autoscalerClass": "hpa",
                 **evidence,
-                **({ENTITY_KEY: spec.entity_key} if spec.entity_key else {}),
+                **_build_policy(spec),
             },
         },
         "spec": {
@@ -88,6 +90,17 @@ def build_inference_service(
     }
 
 
+def _build_policy(spec: ModelSpec) -> dict[str, str]:
+    """Annotations that are the model's own, whichever version is served."""
+    retention = spec.serving.prediction_log.retention
+    policy = {}
+    if spec.entity_key:
+        policy[ENTITY_KEY] = spec.entity_key
+    if retention is not None:
+        policy[LOG_RETENTION] = str(int(retention.total_seconds()))
+    return policy
+
+
 def _build_model(
     spec: ModelSpec, version: int, storage_uri: str, model_digest: str
 ) -> dict[str, Any]:
@@ -104,6 +117,8 @@ def _build_model(
             f"--model-version={version}",
             f"--model-digest={model_digest}",
             *(f"--trusted-type={name}" for name in spec.model.trusted_types),
+            *(f"--log-leave-out={name}" for name in spec.serving.prediction_log.leave_out),
+            *(f"--log-hash={name}" for name in spec.serving.prediction_log.hash),
         ],
         "resources": {"requests": dict(amounts), "limits": dict(amounts)},
         "startupProbe": {

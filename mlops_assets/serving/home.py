@@ -6,6 +6,7 @@ traffic/<service>.json     how requests are shared, where not as the manifest sa
 ready/<service>.json       the last stable predictor that was ready; it serves while a new one fails
 gateway.json               address and process of the gateway that ran last
 gateway.lock               held by the gateway that runs
+log.key                    hashes columns of the prediction log; another key, other hashes
 segments/                  predictions and ground truth on their way to the tables
 run/, logs/                sockets and logs of the revisions' processes
 """
@@ -61,6 +62,11 @@ class ServingHome:
     def lock(self) -> Path:
         """Held by the running gateway."""
         return self.root / "gateway.lock"
+
+    @property
+    def log_key(self) -> Path:
+        """Secret with which columns of the prediction log are hashed."""
+        return self.root / "log.key"
 
     @property
     def predictions(self) -> Path:

@@ -3,9 +3,9 @@
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from mlops_assets.spec.base import Document
+from mlops_assets.spec.base import Document, Duration, FieldProblem, refusal
 from mlops_assets.spec.cron import require_cron
 
 Step = Literal["dataset", "features", "trained_model", "evaluation", "model_version"]
@@ -17,6 +17,24 @@ def _require_zone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a folder's name
         raise ValueError("an IANA time zone such as UTC or America/New_York") from error
     return name
+
+
+class PredictionLogSpec(Document):
+    """What is kept of each prediction."""
+
+    retention: Duration | None = None
+    """How long predictions and their truth are kept; by default for ever. Whole days (UTC) go."""
+    leave_out: list[str] = Field(default_factory=list)
+    """Features that are not logged."""
+    hash: list[str] = Field(default_factory=list)
+    """Features that are logged only as a keyed SHA-256, as `<feature>__sha256`."""
+
+    @model_validator(mode="after")
+    def _either_or(self) -> "PredictionLogSpec":
+        both = sorted(set(self.leave_out) & set(self.hash))
+        if both:
+            raise refusal([FieldProblem(("hash",), both, "features that are not in leave_out")])
+        return self
 
 
 class ServingSpec(Document):
@@ -32,6 +50,8 @@ class ServingSpec(Document):
     """CPU that a predictor asks for and may use."""
     memory: str = "512Mi"
     """Memory that a predictor asks for and may use."""
+    prediction_log: PredictionLogSpec = PredictionLogSpec()
+    """What is kept of each prediction."""
 
 
 class ScheduleSpec(Document):

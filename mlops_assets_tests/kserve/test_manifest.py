@@ -2,12 +2,19 @@
 
 import subprocess
 import sys
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from mlops_assets.kserve.manifest import ENTITY_KEY, build_inference_service, manifest_digest
+from mlops_assets.kserve.manifest import (
+    ENTITY_KEY,
+    LOG_RETENTION,
+    build_inference_service,
+    manifest_digest,
+)
 from mlops_assets.spec import EstimatorSpec, FeaturesSpec, ModelSpec, SourceSpec, TargetSpec
+from mlops_assets.spec.operations import PredictionLogSpec
 
 SPEC = ModelSpec(
     name="flight_delay",
@@ -76,3 +83,16 @@ def test_the_entity_key_stands_in_the_manifest_and_not_on_its_pods() -> None:
     assert manifest["metadata"]["annotations"][ENTITY_KEY] == "carrier"
     assert ENTITY_KEY not in manifest["spec"]["predictor"]["annotations"]
     assert ENTITY_KEY not in build()["metadata"]["annotations"]
+
+
+def test_the_log_policy_reaches_predictor_and_sink() -> None:
+    policy = PredictionLogSpec(retention=timedelta(days=90), leave_out=["a"], hash=["b", "c"])
+    spec = SPEC.model_copy(
+        update={"serving": SPEC.serving.model_copy(update={"prediction_log": policy})}
+    )
+    manifest = build_inference_service(
+        spec, version=1, storage_uri="s3://m/1", model_digest="d", mlflow_run_id="r"
+    )
+    arguments = manifest["spec"]["predictor"]["model"]["args"]
+    assert arguments[-3:] == ["--log-leave-out=a", "--log-hash=b", "--log-hash=c"]
+    assert manifest["metadata"]["annotations"][LOG_RETENTION] == str(90 * 86400)

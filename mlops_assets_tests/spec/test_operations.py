@@ -1,7 +1,9 @@
+from datetime import timedelta
+
 import pytest
 from pydantic import ValidationError
 
-from mlops_assets.spec.operations import ScheduleSpec, StepResources
+from mlops_assets.spec.operations import PredictionLogSpec, ScheduleSpec, StepResources
 
 
 def test_nothing_asked_for_gives_an_empty_config() -> None:
@@ -39,3 +41,24 @@ def test_time_zone_of_a_schedule_exists(zone: str, exists: bool) -> None:
         return
     with pytest.raises(ValidationError, match="an IANA time zone"):
         ScheduleSpec.model_validate(fields)
+
+
+def test_by_default_all_predictions_are_kept_for_ever() -> None:
+    policy = PredictionLogSpec()
+    assert (policy.retention, policy.leave_out, policy.hash) == (None, [], [])
+
+
+def test_a_retention_is_read() -> None:
+    policy = PredictionLogSpec.model_validate({"retention": "90d", "hash": ["customer"]})
+    assert policy.retention == timedelta(days=90)
+
+
+def test_a_feature_is_left_out_or_hashed_and_not_both() -> None:
+    with pytest.raises(ValidationError, match=r"hash: found \['b'\].*not in leave_out"):
+        PredictionLogSpec(leave_out=["a", "b"], hash=["b", "c"])
+
+
+@pytest.mark.parametrize("retention", ["90", "1.5d", "for ever", 90])
+def test_a_retention_that_is_no_duration_is_refused(retention: object) -> None:
+    with pytest.raises(ValidationError):
+        PredictionLogSpec.model_validate({"retention": retention})

@@ -19,6 +19,7 @@ from mlops_assets.serving.gateway.plan import ReplicaState
 from mlops_assets.serving.gateway.revisions import Revision
 from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.gateway.upstream import Upstream, UpstreamLostError, build_request
+from mlops_assets.serving.home import ServingHome
 
 _LOG = logging.getLogger(__name__)
 _CONNECT_SECONDS = 0.02
@@ -148,6 +149,7 @@ class Replica:
             f"--parent-pid={os.getpid()}",
             f"--revision={revision.name}",
             f"--log-dir={self._segments}",
+            f"--log-key={ServingHome.under(self._settings.home).log_key}",
             f"--max-body-bytes={self._settings.max_body_bytes}",
             *revision.arguments,
         ]

@@ -14,6 +14,7 @@ from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.gateway.sinking import keep_sinking
 from mlops_assets.serving.gateway.supervisor import Supervisor
 from mlops_assets.serving.home import ServingHome, write_json
+from mlops_assets.serving.prediction_log.redaction import make_key
 from mlops_assets.serving.process import configure_log, die_with_parent, require_free_port
 from mlops_assets.serving.server import build_server, on_stop, run_loop
 
@@ -57,6 +58,7 @@ def _only_one(settings: GatewaySettings) -> Iterator[None]:
 
 async def _serve(settings: GatewaySettings) -> None:
     home = ServingHome.under(settings.home)
+    make_key(home.log_key)
     supervisor = Supervisor(settings)
     supervisor.tick()  # statuses speak of this process before its port answers
     app = GatewayApp(settings, supervisor)

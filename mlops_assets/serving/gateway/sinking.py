@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 
 from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.home import ServingHome
@@ -14,20 +15,24 @@ from mlops_assets.serving.prediction_log.segments import list_segments, read_fir
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
+_RETENTION_SECONDS = 6 * 3600.0  # without traffic too, what is too old must go
 _SETTLE_SECONDS = 3.0  # a machine that starts has better things to do
 
 
 async def keep_sinking(settings: GatewaySettings) -> None:
-    """Start the sink whenever segments grew since it ended; until cancelled."""
+    """Start the sink whenever segments grew since it ended, and every 6 h; until cancelled."""
     home = ServingHome.under(settings.home)
     home.logs.mkdir(parents=True, exist_ok=True)
     done: dict[str, int] = {}
     await asyncio.sleep(_SETTLE_SECONDS)
+    last = time.monotonic()
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         before = _sizes(home)
-        if before == done or not before:
+        due = home.tables.exists() and time.monotonic() - last > _RETENTION_SECONDS
+        if (before == done or not before) and not due:
             continue
+        last = time.monotonic()
         code = await _run_sink(settings, home)
         if code == 0:
             done = {name: size for name, size in before.items() if name in _sizes(home)}

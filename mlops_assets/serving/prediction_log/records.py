@@ -25,6 +25,7 @@ class Preamble(msgspec.Struct, frozen=True):
         model_version: Version in the registry, if known.
         features: Name and kind of each feature.
         classes: Labels in the order of the probabilities.
+        redacted: Whether bodies are columns that a `Redaction` wrote, not requests as they came.
     """
 
     service: str
@@ -32,6 +33,7 @@ class Preamble(msgspec.Struct, frozen=True):
     model_version: str | None
     features: list[tuple[str, str]]
     classes: list[str | int | bool] | None
+    redacted: bool = False
 
 
 class PredictionRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -60,6 +62,7 @@ class TruthRecord(msgspec.Struct, array_like=True, frozen=True):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _PREAMBLE = msgspec.msgpack.Decoder(Preamble)
+_COLUMNS = msgspec.msgpack.Decoder(list[list[Any]])
 _RECORD = msgspec.msgpack.Decoder(PredictionRecord)
 
 
@@ -99,14 +102,13 @@ class RowReader:
         """
         try:
             found = _RECORD.decode(record)
-            batch = self._batch(found)
+            n_rows, columns = self._columns(found)
         except (msgspec.DecodeError, RequestError) as error:
             raise ServingError(f"a logged prediction cannot be read: {error}") from error
         shares = None
         if found.probabilities is not None:
             flat = np.frombuffer(found.probabilities, dtype=np.float64)
-            shares = flat.reshape(batch.n_rows, -1).tolist()
-        columns = [_plain(f, c) for f, c in zip(self._features, batch.columns, strict=True)]
+            shares = flat.reshape(n_rows, -1).tolist()
         return [
             {
                 "prediction_id": found.prediction_id,
@@ -125,8 +127,15 @@ class RowReader:
                     for field, column in zip(self._features, columns, strict=True)
                 },
             }
-            for row in range(batch.n_rows)
+            for row in range(n_rows)
         ]
+
+    def _columns(self, record: PredictionRecord) -> tuple[int, list[list[Any]]]:
+        if self.preamble.redacted:
+            return len(record.labels), _COLUMNS.decode(record.body)
+        batch = self._batch(record)
+        pairs = zip(self._features, batch.columns, strict=True)
+        return batch.n_rows, [plain_values(field, column) for field, column in pairs]
 
     def _batch(self, record: PredictionRecord) -> Batch:
         if record.protocol == "v1":
@@ -158,7 +167,8 @@ def label_text(label: object) -> str:
     return str(label)
 
 
-def _plain(field: FeatureField, column: Any) -> list[Any]:
+def plain_values(field: FeatureField, column: Any) -> list[Any]:
+    """A batch's column as plain values, None where missing."""
     if field.kind == "category":
         values: list[Any] = column.tolist()
         return values

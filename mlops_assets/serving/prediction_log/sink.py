@@ -10,16 +10,19 @@ import fcntl
 import logging
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.drain import Drained, drain
+from mlops_assets.serving.prediction_log.retention import forget_old
 from mlops_assets.serving.prediction_log.store import PREDICTIONS, TRUTH, PredictionStore
 from mlops_assets.serving.process import configure_log, die_with_parent
 
 _LOG = logging.getLogger(__name__)
 PASS_SECONDS = 1.0
 IDLE_SECONDS = 20.0
+FORGET_SECONDS = 3600.0
 
 
 def open_store(home: Path) -> PredictionStore:
@@ -48,17 +51,30 @@ def drain_home(home: Path) -> Drained:
     )
 
 
+def forget_home(home: Path, now: datetime) -> int:
+    """Apply each model's retention to its tables; returns how many tables lost days."""
+    paths = ServingHome.under(home)
+    paths.predictions.parent.mkdir(parents=True, exist_ok=True)
+    with (paths.predictions.parent / "drain.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return forget_old(paths, open_store(home), now)
+
+
 def run_sink(home: Path, parent_pid: int | None = None) -> int:
     """Move segments until nothing came for a while. Returns the exit code 0."""
     configure_log()
     if parent_pid is not None:
         die_with_parent(parent_pid)
     last = time.monotonic()
+    forget_at = last
     while time.monotonic() - last < IDLE_SECONDS:
         moved = drain_home(home)
         if moved.n_rows:
             last = time.monotonic()
             _LOG.info("%d records moved to the tables", moved.n_rows)
+        if time.monotonic() >= forget_at:
+            forget_home(home, datetime.now(UTC))
+            forget_at = time.monotonic() + FORGET_SECONDS
         time.sleep(PASS_SECONDS)
     return 0
 

@@ -7,7 +7,7 @@ one is skipped. Truth is joined when it is read, since it may come hours later a
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -18,6 +18,7 @@ from mlops_assets.serving.prediction_log.records import FEATURE_PREFIX
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
+_VACUUM_HOURS = 24
 PREDICTIONS, TRUTH = "prediction_log", "ground_truth"
 
 _PREDICTION_TYPES: dict[str, Any] = {
@@ -127,6 +128,28 @@ class PredictionStore:
         """Offset up to which a source stands in a table already; 0 when nothing does."""
         found = self._open(self.uri(service, table))
         return 0 if found is None else found.transaction_version(source) or 0
+
+    def forget_before(self, service: str, table: str, day: date) -> bool:
+        """Delete whole days before one, and files that no reader of the last day needs.
+
+        Returns:
+            Whether there was anything to delete. What a deletion leaves of files, in case someone
+            reads an older version of the table, goes a day later.
+        """
+        from deltalake.exceptions import DeltaError
+
+        found = self._open(self.uri(service, table))
+        if found is None:
+            return False
+        try:
+            old = any(part["day"] is None or part["day"] < str(day) for part in found.partitions())
+            if old:
+                found.delete(f"day < '{day}'")
+            if found.vacuum(_VACUUM_HOURS, enforce_retention_duration=False):  # a dry run
+                found.vacuum(_VACUUM_HOURS, dry_run=False, enforce_retention_duration=False)
+        except (DeltaError, OSError) as error:
+            raise ServingError(f"{found.table_uri}: {error}") from error
+        return old
 
     def _append(self, uri: str, frame: pl.DataFrame, source: str, offset: int) -> bool:
         from deltalake import CommitProperties, Transaction, write_deltalake

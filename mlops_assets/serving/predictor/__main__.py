@@ -31,6 +31,9 @@ def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
     add("--workers", type=int, default=1, help="processes that share the port")
     add("--revision", help="name of the revision in the prediction log")
     add("--log-dir", type=Path, help="folder for the prediction log (default: no log)")
+    add("--log-leave-out", action="append", default=[], help="feature that is not logged")
+    add("--log-hash", action="append", default=[], help="feature that is logged hashed")
+    add("--log-key", type=Path, help="file with the secret for --log-hash")
     add("--parent-pid", type=int, help="die with this process")
     for name in ("max_body_bytes", "max_rows", "max_waiting", "max_wait_seconds", "drain_seconds"):
         default = defaults[name]
@@ -41,6 +44,8 @@ def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
         parser.error("--workers: expected at least 1, and 1 with --socket-path")
     given = vars(found)
     trusted = tuple(given.pop("trusted_type"))
+    for name in ("log_leave_out", "log_hash"):
+        given[name] = tuple(given[name])
     return PredictorSettings(**given, trusted_types=trusted)
 
 

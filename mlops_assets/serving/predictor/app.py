@@ -15,7 +15,7 @@ from mlops_assets.serving.predictor.metrics import PROTOCOLS, Metrics
 from mlops_assets.serving.predictor.model import ServedModel
 from mlops_assets.serving.predictor.settings import PredictorSettings
 from mlops_assets.serving.protocol import v1, v2
-from mlops_assets.serving.protocol.batch import Answer
+from mlops_assets.serving.protocol.batch import Answer, Batch
 from mlops_assets.serving.protocol.http import (
     MAX_ID_LENGTH,
     Receive,
@@ -174,7 +174,7 @@ class PredictorApp:
         call.prediction_id = call.prediction_id or os.urandom(16).hex()
         identity = {**self._classes, **self._identity, "id": call.prediction_id}
         reply = Reply(200, v1.encode_answer(answer, identity))
-        self._write_log(call, answer, body)
+        self._write_log(call, answer, batch, body)
         return reply
 
     async def _answer_v2(self, call: "_Call", body: bytes) -> Reply:
@@ -194,18 +194,19 @@ class PredictorApp:
             classes=self._manifest.classes,
             identity={**self._identity, "id": request.id or call.prediction_id},
         )
-        self._write_log(call, answer, body)
+        self._write_log(call, answer, request.batch, body)
         if json_length is None:
             return Reply(200, content)
         size = (b"inference-header-content-length", str(json_length).encode())
         return Reply(200, content, b"application/octet-stream", [size])
 
-    def _write_log(self, call: "_Call", answer: Answer, body: bytes) -> None:
+    def _write_log(self, call: "_Call", answer: Answer, batch: Batch, body: bytes) -> None:
         """Before the answer is sent, so that what was answered is logged."""
         if self._log is None or call.headers.is_probe:
             return
         written = self._log.write(
             answer,
+            batch,
             prediction_id=call.prediction_id,
             protocol=PROTOCOLS[call.protocol],
             body=body,

@@ -4,30 +4,41 @@ import time
 
 from mlops_assets.modeling.manifest import ModelManifest
 from mlops_assets.serving.prediction_log.records import Preamble, PredictionRecord, encode
+from mlops_assets.serving.prediction_log.redaction import Redaction, read_key
 from mlops_assets.serving.prediction_log.segments import SegmentWriter
 from mlops_assets.serving.predictor.settings import PredictorSettings
-from mlops_assets.serving.protocol.batch import Answer
+from mlops_assets.serving.protocol.batch import Answer, Batch
 
 
 class PredictionLog:
-    """The log of one worker process."""
+    """The log of one worker process.
+
+    Raises:
+        ServingError: the model's policy names a column that it does not have, or lacks its key.
+    """
 
     def __init__(self, settings: PredictorSettings, manifest: ModelManifest) -> None:
         if settings.log_dir is None:
             raise AssertionError("made only when there is a folder")
         version = settings.model_version
+        self._redaction = _read_redaction(settings, manifest)
+        features: list[tuple[str, str]] = [(field.name, field.kind) for field in manifest.features]
+        if self._redaction is not None:
+            features = self._redaction.features
         preamble = Preamble(
             service=settings.model_name,
             revision=settings.revision or (f"v{version}" if version else "unknown"),
             model_version=version,
-            features=[(field.name, field.kind) for field in manifest.features],
+            features=features,
             classes=manifest.classes,
+            redacted=self._redaction is not None,
         )
         self._writer = SegmentWriter(settings.log_dir, encode(preamble))
 
     def write(
         self,
         answer: Answer,
+        batch: Batch,
         *,
         prediction_id: str,
         protocol: str,
@@ -44,8 +55,8 @@ class PredictionLog:
             time.time_ns() - latency_ns,
             protocol,
             latency_ns,
-            body,
-            json_length,
+            body if self._redaction is None else self._redaction.encode(batch),
+            json_length if self._redaction is None else None,
             answer.labels,
             None if probabilities is None else probabilities.astype("<f8").tobytes(),
             shadow,
@@ -55,3 +66,14 @@ class PredictionLog:
     def close(self) -> None:
         """Have the disk hold all of it."""
         self._writer.close()
+
+
+def _read_redaction(settings: PredictorSettings, manifest: ModelManifest) -> Redaction | None:
+    if not settings.log_leave_out and not settings.log_hash:
+        return None
+    return Redaction(
+        manifest.features,
+        leave_out=settings.log_leave_out,
+        hashed=settings.log_hash,
+        key=read_key(settings.log_key) if settings.log_key and settings.log_hash else None,
+    )

@@ -22,6 +22,9 @@ class PredictorSettings:
         parent_pid: Die with this process; None lives on its own.
         revision: Name of the revision in the prediction log; by default `v<model_version>`.
         log_dir: Folder for the segments of the prediction log; None logs nothing.
+        log_leave_out: Features that the prediction log leaves out.
+        log_hash: Features that it holds hashed.
+        log_key: File with the secret for that.
         max_body_bytes: Longest request body. JSON of this length decodes in about 40 ms, for which
             other callers of the same worker wait.
         max_rows: Most rows in one request.
@@ -43,6 +46,9 @@ class PredictorSettings:
     parent_pid: int | None = None
     revision: str | None = None
     log_dir: Path | None = None
+    log_leave_out: tuple[str, ...] = ()
+    log_hash: tuple[str, ...] = ()
+    log_key: Path | None = None
     max_body_bytes: int = 8_000_000
     max_rows: int = 20_000
     max_waiting: int = 32

@@ -67,6 +67,25 @@ def test_a_shadow_answers_into_the_log_and_to_nobody(
     assert set(told["prediction_id"]) == set(mirrored["prediction_id"]) == ids
 
 
+def test_a_policy_holds_from_the_request_to_the_table(tmp_path: Path, positive_model: Path) -> None:
+    backend = EmbeddedServing(tmp_path)
+    manifest = toy_manifest(positive_model)
+    model = manifest["spec"]["predictor"]["model"]
+    model["args"] += ["--log-leave-out=x1", "--log-hash=hours per day"]
+    backend.apply(manifest)
+    with running_gateway(tmp_path, find_free_port()):
+        backend.wait_ready("toy", 1, 20.0)
+        assert backend.predict("toy", [{**ROW, "x1": -77.25}])["predictions"] == [1]
+        segments = list((tmp_path / "serving" / "segments" / "predictions").rglob("*.segment"))
+        assert segments
+        assert not any(b"77.25" in path.read_bytes() for path in segments)
+    drain_home(tmp_path)
+    (row,) = open_store(tmp_path).scan_predictions("toy").collect().to_dicts()
+    features = {name: value for name, value in row.items() if name.startswith("feature__")}
+    assert set(features) == {"feature__x0", "feature__hours per day__sha256"}
+    assert len(features["feature__hours per day__sha256"]) == 64
+
+
 def test_every_answered_prediction_is_logged_once_through_random_kills(
     tmp_path: Path, positive_model: Path
 ) -> None:
