@@ -19,6 +19,13 @@ class Message(_Event):
     text: str
 
 
+class Unusable(_Event):
+    """Nothing can be made: the last event, with what is wrong."""
+
+    kind: Literal["unusable"] = "unusable"
+    text: str
+
+
 class Models(_Event):
     """Which models there are, in the order of their making, and which are retired."""
 
@@ -81,7 +88,7 @@ class ModelMade(_Event):
     seconds: float
 
 
-Event = Message | Models | Planned | StepStarted | StepEnded | ModelMade
+Event = Message | Unusable | Models | Planned | StepStarted | StepEnded | ModelMade
 
 _ANY: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 

@@ -8,21 +8,28 @@ there 2 to 4 s sooner (of 25), but the first prediction comes 1 to 4 s later (of
 load the same libraries, and 600 MB more are needed.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_assets.errors import MlopsError, PlatformError
-from mlops_assets.platform.events import Event, Message, Models
+from mlops_assets.modeling.checking import check_documents
+from mlops_assets.platform.events import Event, Message, Models, Unusable
 from mlops_assets.platform.home import Home
 from mlops_assets.platform.instance import CodeLocation, code_location, ensure_instance
 from mlops_assets.platform.making import Workbench, make
+from mlops_assets.platform.models import defs_folder
 from mlops_assets.platform.pipelines import Pipeline, find_pipelines, load_location
 from mlops_assets.platform.repair import repair
 from mlops_assets.platform.retirement import read_retired, unretire
 from mlops_assets.platform.sources import find_sources
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 
 def main() -> None:
@@ -32,7 +39,7 @@ def main() -> None:
         try:
             run(Home(Path(root)), code_location(Path(project)), names, emit)
         except MlopsError as error:
-            print(error, file=sys.stderr)
+            emit(Unusable(text=str(error)))
             sys.exit(1)
 
 
@@ -42,12 +49,12 @@ def run(
     """Brings the models up to date; all that are not retired when none is named.
 
     Raises:
-        PlatformError: a name is no model's.
+        PlatformError: a name is no model's, or the definitions cannot be loaded.
     """
     import dagster as dg
 
     ensure_instance(location.workspace.parent, home)
-    repository = load_location(location).get_definition()  # once: 0.5 s each time
+    repository = _load(location)  # once: 0.5 s each time
     with dg.DagsterInstance.get() as instance:
         bench = Workbench(home, location, repository, instance, find_sources(repository), emit)
         for message in repair(instance, home):
@@ -56,6 +63,18 @@ def run(
         emit(Models(models=[pipeline.model for pipeline in chosen], retired=retired))
         for pipeline in chosen:
             emit(make(bench, pipeline))
+
+
+def _load(location: CodeLocation) -> "dg.RepositoryDefinition":
+    try:
+        return load_location(location).get_definition()
+    except Exception as error:  # of whatever a document or a user's module does
+        logging.exception("%s cannot be loaded", location.module)
+        project = location.workspace.parent
+        problems = "\n".join(str(problem) for problem in check_documents(defs_folder(project)))
+        raise PlatformError(
+            f"{location.module} cannot be loaded:\n{problems or f'{type(error).__name__}: {error}'}"
+        ) from error
 
 
 def _choose(

@@ -8,7 +8,6 @@ process `materialize.py`), what a result is (`results.py`), how it looks (`progr
 import json
 import os
 import queue
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from pydantic import ValidationError
 
 from mlops_assets.errors import PlatformError
 from mlops_assets.platform.environment import Addresses
-from mlops_assets.platform.events import ModelMade, Models, read_event
+from mlops_assets.platform.events import ModelMade, Models, Unusable, read_event
 from mlops_assets.platform.evidence import declared_services, read_record
 from mlops_assets.platform.home import Home, write_aside
 from mlops_assets.platform.probe import ask
@@ -28,7 +27,7 @@ from mlops_assets.platform.progress import Progress
 from mlops_assets.platform.results import ModelResult, Probe, Results, classify, read_results
 from mlops_assets.platform.servers import build_servers
 from mlops_assets.platform.stop import Stop
-from mlops_assets.platform.supervision import Supervisor, last_lines
+from mlops_assets.platform.supervision import Supervisor, Task, last_lines
 
 PAGES_READY_SECONDS = 120.0
 _TICK_SECONDS = 0.1
@@ -75,7 +74,7 @@ class Start:
         self._stop = stop
         self._began = time.monotonic()
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._making: subprocess.Popen[bytes] | None = None
+        self._making: Task | None = None
         self._expected: list[str] = []
         self._made: dict[str, tuple[ModelMade, float]] = {}  # with the time it was reported
         self.report = Report([], options.addresses.urls, {})
@@ -111,7 +110,7 @@ class Start:
                 break
             time.sleep(_TICK_SECONDS)
         else:
-            raise PlatformError("stopped before every model had a result")
+            raise PlatformError("stopped before everything was up")
         self._note("all")
         self._write_results()
         self._progress.settle()
@@ -149,6 +148,8 @@ class Start:
                 continue
             if isinstance(event, Models):
                 self._expected = event.models
+            elif isinstance(event, Unusable):
+                raise PlatformError(event.text)
             elif isinstance(event, ModelMade):
                 self._made[event.model] = (event, time.monotonic())
             self._progress.show(event)
@@ -188,20 +189,17 @@ class Start:
 
     def _is_settled(self) -> bool:
         """Whether every model has a result. Models that the process left out have failed."""
-        if self._making is None or self._making.poll() is None or not self._lines.empty():
+        code = self._making.exit_code if self._making is not None else None
+        if code is None or not self._lines.empty() or self._made:
             return False
-        if self._made:
-            return False
-        self._read_lines()
         log = self._supervisor.log("materialize")
-        code = self._making.returncode
         if code != 0 and not self._expected:
             raise PlatformError(f"no model could be loaded. {log} ends:\n{last_lines(log)}")
         have = {result.model for result in self.report.results}
         for model in self._expected:
-            if model not in have and model not in self._made:
+            if model not in have:
                 self._take(_unreported(model, f"its process ended with code {code}; see {log}"))
-        return not self._made
+        return True
 
     def _are_ready(self) -> bool:
         waiting = [n for n in self._options.addresses.urls if not self._supervisor.is_ready(n)]

@@ -58,6 +58,20 @@ class _Running:
     restart_at: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A process that does one thing and ends."""
+
+    process: subprocess.Popen[bytes]
+    reader: threading.Thread
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, once all that it wrote was taken; None before."""
+        code = self.process.poll()
+        return None if self.reader.is_alive() else code
+
+
 class Supervisor:
     """The processes of one start of the platform.
 
@@ -92,9 +106,7 @@ class Supervisor:
         rotate(self.log(server.name))
         self._servers[server.name] = _Running(server, self._spawn(server))
 
-    def run(
-        self, name: str, command: Sequence[str], on_line: Callable[[str], None]
-    ) -> subprocess.Popen[bytes]:
+    def run(self, name: str, command: Sequence[str], on_line: Callable[[str], None]) -> Task:
         """Starts a process that does one thing and ends.
 
         Args:
@@ -111,8 +123,9 @@ class Supervisor:
             for line in process.stdout or ():
                 on_line(line.decode(errors="replace").rstrip("\n"))
 
-        threading.Thread(target=read, name=f"read-{name}", daemon=True).start()
-        return process
+        reader = threading.Thread(target=read, name=f"read-{name}", daemon=True)
+        reader.start()
+        return Task(process, reader)
 
     def poll(self) -> None:
         """Looks after every server: notes who is ready, starts again who ended.

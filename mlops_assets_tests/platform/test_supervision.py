@@ -141,7 +141,7 @@ def test_a_task_hands_over_its_lines(supervisor: Supervisor) -> None:
     lines: list[str] = []
     code = "import sys; print('one'); print('two'); print('aside', file=sys.stderr)"
     task = supervisor.run("task", [sys.executable, "-c", code], lines.append)
-    wait_until(lambda: task.poll() == 0 and len(lines) == 2)
+    wait_until(lambda: task.exit_code == 0)
     assert lines == ["one", "two"]
     assert last_lines(supervisor.log("task")) == "  aside"
 
