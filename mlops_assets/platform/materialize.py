@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_assets.errors import MlopsError, PlatformError
+from mlops_assets.errors import MlopsError, PlatformError, SpecError
 from mlops_assets.modeling.checking import check_documents
 from mlops_assets.platform.events import Event, Message, Models, Unusable
 from mlops_assets.platform.home import Home
@@ -70,11 +70,17 @@ def _load(location: CodeLocation) -> "dg.RepositoryDefinition":
         return load_location(location).get_definition()
     except Exception as error:  # of whatever a document or a user's module does
         logging.exception("%s cannot be loaded", location.module)
-        project = location.workspace.parent
-        problems = "\n".join(str(problem) for problem in check_documents(defs_folder(project)))
-        raise PlatformError(
-            f"{location.module} cannot be loaded:\n{problems or f'{type(error).__name__}: {error}'}"
-        ) from error
+        reason = _document_problems(location) or f"{type(error).__name__}: {error}"
+        raise PlatformError(f"{location.module} cannot be loaded:\n{reason}") from error
+
+
+def _document_problems(location: CodeLocation) -> str:
+    """What is wrong with the documents, a line each; empty when it is not they."""
+    try:
+        problems = check_documents(defs_folder(location.workspace.parent))
+    except SpecError:  # there is no such folder
+        return ""
+    return "\n".join(str(problem) for problem in problems)
 
 
 def _choose(

@@ -10,7 +10,7 @@ import os
 import queue
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from mlops_assets.platform.progress import Progress
 from mlops_assets.platform.results import ModelResult, Probe, Results, classify, read_results
 from mlops_assets.platform.servers import build_servers
 from mlops_assets.platform.stop import Stop
-from mlops_assets.platform.supervision import Supervisor, Task, last_lines
+from mlops_assets.platform.supervision import Server, Supervisor, Task, last_lines
 
 PAGES_READY_SECONDS = 120.0
 _TICK_SECONDS = 0.1
@@ -43,6 +43,7 @@ class Options:
         addresses: Where to answer; a port of 0 takes any that is free.
         once: Check, then stop.
         models: Only these; all when empty. A retired one that is named is retired no more.
+        build_servers: Makes the servers, the gateway first, under the names of `Addresses.urls`.
     """
 
     home: Home
@@ -50,6 +51,7 @@ class Options:
     addresses: Addresses
     once: bool
     models: tuple[str, ...] = ()
+    build_servers: Callable[[Home, Path, Addresses, int], list[Server]] = build_servers
 
 
 @dataclass(slots=True)
@@ -82,7 +84,7 @@ class Start:
     def begin(self) -> None:
         """Starts every process, the gateway first."""
         o = self._options
-        gateway, *pages = build_servers(o.home, o.project, o.addresses, os.getpid())
+        gateway, *pages = o.build_servers(o.home, o.project, o.addresses, os.getpid())
         self._supervisor.on_restart = self._repair_after
         self._supervisor.start(gateway)
         command = [sys.executable, "-m", "mlops_assets.platform.materialize"]
