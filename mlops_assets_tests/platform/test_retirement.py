@@ -1,0 +1,108 @@
+"""Retiring a model: what goes, what stays, and the way back."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from mlops_assets.errors import PlatformError
+from mlops_assets.platform.instance import code_location
+from mlops_assets.platform.retirement import read_retired, retire, unretire
+from mlops_assets.spec.reading import COMPONENT_TYPE
+from mlops_assets_tests.documents import churn_document
+from mlops_assets_tests.platform.conftest import Tiny
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def apple(tiny: Tiny) -> Tiny:
+    """The project, its model `apple` made, and a document that gives it a schedule."""
+    document = churn_document(name="apple", schedule={"cron": "0 3 * * *"})
+    folder = tiny.project / "mlops_assets_tests" / "platform" / "defs" / "apple"
+    folder.mkdir(parents=True)
+    content = {"type": COMPONENT_TYPE, "attributes": document}
+    (folder / "defs.yaml").write_text(yaml.safe_dump(content))
+    tiny.materialize("apple")
+    return tiny
+
+
+def schedule_status(tiny: Tiny) -> str | None:
+    """What Dagster's record says of the schedule; None: what its definition says."""
+    with tiny.instance() as instance:
+        states = instance.all_instigator_state()
+        return next((s.status.value for s in states if s.name == "apple_schedule"), None)
+
+
+def test_service_schedule_and_memory_of_it(apple: Tiny) -> None:
+    manifest = apple.home.root / "serving" / "manifests" / "apple-service.json"
+    assert manifest.exists()
+    gone = retire(apple.home, apple.project, "apple", NOW)
+    assert (gone.service, gone.n_aliases, gone.schedule) == ("apple-service", 0, "apple_schedule")
+    assert not manifest.exists()
+    assert schedule_status(apple) == "STOPPED"
+    assert read_retired(apple.home) == {"apple": "2026-01-02T03:04:05+00:00"}
+    with apple.instance() as instance:  # the evidence stays
+        assert instance.get_latest_materialization_event(dg.AssetKey(["apple", "evaluation"]))
+    assert (apple.home.root / "records" / "apple" / "evaluation.json").exists()
+
+
+def test_retiring_twice_changes_nothing(apple: Tiny) -> None:
+    retire(apple.home, apple.project, "apple", NOW)
+    gone = retire(apple.home, apple.project, "apple", datetime.now(UTC))
+    assert gone.service is None
+    assert read_retired(apple.home) == {"apple": "2026-01-02T03:04:05+00:00"}
+    assert schedule_status(apple) == "STOPPED"
+
+
+def test_the_way_back(apple: Tiny) -> None:
+    retire(apple.home, apple.project, "apple", NOW)
+    with apple.instance() as instance:
+        unretire(apple.home, instance, code_location(apple.project), "apple")
+        unretire(apple.home, instance, code_location(apple.project), "apple")
+    assert read_retired(apple.home) == {}
+    assert schedule_status(apple) is None
+    apple.materialize("apple")
+    assert (apple.home.root / "serving" / "manifests" / "apple-service.json").exists()
+
+
+def test_a_model_whose_document_is_gone_can_be_retired(tiny: Tiny) -> None:
+    tiny.materialize("apple")
+    gone = retire(tiny.home, tiny.project, "apple", NOW)
+    assert (gone.service, gone.schedule) == ("apple-service", None)
+
+
+def test_an_unknown_model_is_refused_with_those_there_are(tiny: Tiny) -> None:
+    tiny.materialize("pear")
+    with pytest.raises(PlatformError, match="no model is named 'plum'; found: pear"):
+        retire(tiny.home, tiny.project, "plum", NOW)
+    assert not tiny.home.retired.exists()
+
+
+def test_aliases_go(tiny: Tiny) -> None:
+    from mlflow import MlflowClient
+
+    from mlops_assets.platform.mlflow_database import ensure_database
+    from mlops_assets.platform.registry_glance import count_aliases
+
+    tiny.materialize("pear")
+    for path in tiny.home.root.glob("mlflow.db*"):
+        path.unlink()
+    ensure_database(tiny.home)
+    uri = f"sqlite:///{tiny.home.mlflow_database}"
+    client = MlflowClient(uri, uri)
+    client.create_registered_model("pear")
+    client.create_model_version("pear", "file:///nowhere")
+    client.set_registered_model_alias("pear", "champion", "1")
+    assert count_aliases(tiny.home, "pear") == 1
+    assert retire(tiny.home, tiny.project, "pear", NOW).n_aliases == 1
+    assert count_aliases(tiny.home, "pear") == 0
+
+
+def test_a_damaged_list_is_named(tiny: Tiny) -> None:
+    tiny.home.retired.write_text("[")
+    with pytest.raises(PlatformError, match=r"retired\.json is not JSON"):
+        read_retired(tiny.home)
+    assert Path(tiny.home.retired).exists()
