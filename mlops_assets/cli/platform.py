@@ -122,7 +122,7 @@ def _print_status(found: "PlatformStatus", console: "Console") -> None:
     from rich.text import Text
 
     running = f"runs as process {found.pid} since {found.started_at}" if found.pid else "is stopped"
-    console.print(Text(f"The platform in {found.home} {running}."))
+    console.print(Text(f"The platform in {found.home} {running}."), soft_wrap=True)
     servers = Table("server", "address", "answers")
     for server in found.servers:
         servers.add_row(server.name, server.url, "yes" if server.answers else "no")
