@@ -6,6 +6,7 @@ cores, MLflow 3.17). Job execution is off by the environment (`environment.py`).
 """
 
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def main() -> None:
 
 def serve(home: Home, host: str, port: int) -> None:
     """Answers until a signal ends it."""
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        _allow_names(host)  # before MLflow reads it
     import uvicorn
     from mlflow.server import constants
 
@@ -40,6 +43,13 @@ def serve(home: Home, host: str, port: int) -> None:
     from mlflow.server.fastapi_app import app
 
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
+
+
+def _allow_names(host: str) -> None:
+    """Lets this machine's names through: MLflow answers only to names of loopback by itself."""
+    names = ["localhost", "127.0.0.1", *sorted({host, socket.gethostname()})]
+    allowed = ",".join(f"{name},{name}:*" for name in names)
+    os.environ.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", allowed)
 
 
 if __name__ == "__main__":

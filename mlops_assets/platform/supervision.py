@@ -280,6 +280,8 @@ def _wait_while(condition: Callable[[], bool], seconds: float) -> None:
 
 def _has_followers(process: subprocess.Popen[bytes]) -> bool:
     """Whether others of an ended process's group are still there."""
+    if process.poll() is None:
+        return False
     try:
         os.killpg(process.pid, 0)
     except ProcessLookupError:

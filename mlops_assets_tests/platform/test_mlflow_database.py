@@ -14,6 +14,7 @@ from mlops_assets.platform.registry_glance import (
     count_running,
     has_version,
 )
+from mlops_assets.platform.retirement import withdraw_aliases
 
 
 @pytest.fixture
@@ -47,6 +48,9 @@ def test_a_half_written_database_is_put_aside_and_made_anew(place: Home) -> None
     assert (champion_version(place, "churn"), champion_version(place, "other")) == (1, None)
     assert has_version(place, "churn", 1)
     assert not has_version(place, "churn", 2)
+    assert withdraw_aliases(place, "churn") == 1
+    assert withdraw_aliases(place, "churn") == 0
+    assert champion_version(place, "churn") is None
 
 
 def test_nothing_is_found_where_nothing_is(place: Home) -> None:

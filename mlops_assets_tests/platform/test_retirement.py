@@ -81,26 +81,6 @@ def test_an_unknown_model_is_refused_with_those_there_are(tiny: Tiny) -> None:
     assert not tiny.home.retired.exists()
 
 
-def test_aliases_go(tiny: Tiny) -> None:
-    from mlflow import MlflowClient
-
-    from mlops_assets.platform.mlflow_database import ensure_database
-    from mlops_assets.platform.registry_glance import count_aliases
-
-    tiny.materialize("pear")
-    for path in tiny.home.root.glob("mlflow.db*"):
-        path.unlink()
-    ensure_database(tiny.home)
-    uri = f"sqlite:///{tiny.home.mlflow_database}"
-    client = MlflowClient(uri, uri)
-    client.create_registered_model("pear")
-    client.create_model_version("pear", "file:///nowhere")
-    client.set_registered_model_alias("pear", "champion", "1")
-    assert count_aliases(tiny.home, "pear") == 1
-    assert retire(tiny.home, tiny.project, "pear", NOW).n_aliases == 1
-    assert count_aliases(tiny.home, "pear") == 0
-
-
 def test_a_damaged_list_is_named(tiny: Tiny) -> None:
     tiny.home.retired.write_text("[")
     with pytest.raises(PlatformError, match=r"retired\.json is not JSON"):

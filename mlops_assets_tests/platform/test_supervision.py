@@ -15,6 +15,7 @@ from mlops_assets.errors import PlatformError
 from mlops_assets.platform.environment import Addresses, marked_processes, process_environment
 from mlops_assets.platform.home import Home, prepare_home
 from mlops_assets.platform.ports import any_port
+from mlops_assets.platform.stop import Stop
 from mlops_assets.platform.supervision import Server, Supervisor, last_lines, rotate
 
 # Answers 200 at a port, beside a child in a session of its own: nobody's signals reach that one.
@@ -34,6 +35,7 @@ from pathlib import Path
 from mlops_assets.platform.environment import Addresses, process_environment
 from mlops_assets.platform.home import Home, prepare_home
 from mlops_assets.platform.ports import any_port
+from mlops_assets.platform.stop import Stop
 from mlops_assets.platform.supervision import Server, Supervisor
 home = Home(Path(sys.argv[1])); prepare_home(home)
 environment = process_environment(os.environ, home, Addresses("127.0.0.1", 1, 2, 3), "killed")
@@ -113,7 +115,21 @@ def test_a_process_that_ignores_the_signal_is_killed(
     assert not psutil.pid_exists(pid)
 
 
+def test_the_second_signal_ends_all_at_once(supervisor: Supervisor) -> None:
+    supervisor.start(dummy(1, DEAF))
+    pid = supervisor.pids()["dummy"]
+    with Stop().listening() as stop:
+        stop.supervisor = supervisor
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.is_asked
+        assert psutil.Process(pid).status() != "zombie"
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_until(lambda: psutil.Process(pid).status() == "zombie")
+
+
 def test_a_server_that_dies_is_started_again(supervisor: Supervisor, told: list[str]) -> None:
+    restarted: list[str] = []
+    supervisor.on_restart = restarted.append
     supervisor.start(dummy(any_port("127.0.0.1")))
     keep(supervisor, lambda: supervisor.is_ready("dummy"))
     first = supervisor.pids()["dummy"]
@@ -121,6 +137,7 @@ def test_a_server_that_dies_is_started_again(supervisor: Supervisor, told: list[
     keep(supervisor, lambda: not supervisor.is_ready("dummy"))
     keep(supervisor, lambda: supervisor.is_ready("dummy"))
     assert supervisor.pids()["dummy"] != first
+    assert restarted == ["dummy"]
     assert told[0].startswith("dummy ended by signal 9; starting it again in 1 s; see ")
 
 
