@@ -25,6 +25,7 @@ not run."""
 _ROLES = {
     "mlops_assets.serving.gateway": "gateway",
     "mlops_assets.serving.predictor": "predictor",
+    "mlops_assets.serving.prediction_log": "prediction log",
     "mlops_assets.platform.dagster_server": "dagster",
     "mlops_assets.platform.mlflow_server": "mlflow",
     "mlops_assets.platform.materialize": "materialize",
