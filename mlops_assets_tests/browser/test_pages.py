@@ -5,16 +5,20 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from dagster import DagsterRunStatus
 from playwright.sync_api import expect
 
 from mlops_assets_tests.browser.chromium import opened_page
 
 ROOT = Path(__file__).parents[2]
-_PAGE = re.compile(r"^\s*[\d.]+ s\s+(Dagster|MLflow|Predictions)\s+(http://\S+)")
+_ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
+_PAGE = re.compile(r"^\s*(Dagster|MLflow|Predictions)\s+(http://\S+)")
 
 
 @pytest.fixture(scope="module")
@@ -31,21 +35,24 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stderr is not None
-        found: dict[str, str] = {}
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if match := _PAGE.match(line):
-                found[match[1]] = match[2]
-            if len(found) == 3:
-                break
-        assert len(found) == 3, "".join(lines)
         try:
-            yield found
+            yield _pages_of(process)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(20)
+
+
+def _pages_of(process: "subprocess.Popen[str]") -> dict[str, str]:
+    """What `up` prints once everything is up."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    for line in process.stderr:
+        lines.append(line)
+        if "Ctrl-C stops everything" in line:
+            break
+    found = dict(match.groups() for line in lines if (match := _PAGE.match(line)))
+    assert len(found) == 3, "".join(lines)
+    return found
 
 
 def test_dagster_shows_the_evaluation_with_its_gates(pages: dict[str, str]) -> None:
@@ -54,6 +61,25 @@ def test_dagster_shows_the_evaluation_with_its_gates(pages: dict[str, str]) -> N
         expect(page.get_by_text("beats_baseline").first).to_be_visible(timeout=30_000)
         page.goto(f"{pages['Dagster']}/assets/music_therapy/evaluation")
         expect(page.get_by_text("metric/roc_auc").first).to_be_visible(timeout=30_000)
+
+
+def test_a_run_started_in_the_pages_gives_the_same_version(pages: dict[str, str]) -> None:
+    from dagster_graphql import DagsterGraphQLClient
+
+    client = DagsterGraphQLClient(pages["Dagster"].removeprefix("http://"))
+    run_id = client.submit_job_execution(
+        "music_therapy_pipeline",
+        repository_location_name="mlops_assets",
+        repository_name="__repository__",
+    )
+    deadline = time.monotonic() + 120
+    while (status := client.get_run_status(run_id)) not in _ENDED:
+        assert time.monotonic() < deadline, status
+        time.sleep(0.5)
+    assert status is DagsterRunStatus.SUCCESS
+    service = httpx.get(f"{pages['Predictions']}/services/music-therapy").text
+    assert "v1" in service
+    assert "v2" not in service
 
 
 def test_mlflow_shows_the_registered_model(pages: dict[str, str]) -> None:
