@@ -50,7 +50,7 @@ def _pages_of(process: "subprocess.Popen[str]") -> dict[str, str]:
         lines.append(line)
         if "Ctrl-C stops everything" in line:
             break
-    found = dict(match.groups() for line in lines if (match := _PAGE.match(line)))
+    found = {match[1]: match[2] for line in lines if (match := _PAGE.match(line))}
     assert len(found) == 3, "".join(lines)
     return found
 
