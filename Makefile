@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test lint fast lock docs benchmarks clean
+.PHONY: run test lint lock docs clean
 
 run: $(INSTALLED)
 	@$(BIN)/mlops-assets up $(if $(ONCE),--once) $(ARGS)
