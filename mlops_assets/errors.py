@@ -10,6 +10,8 @@ MlopsError               anything below; the command line prints it as one messa
 ├── UnsafeModelError     a model's bytes are not what its manifest says, or could run code
 ├── RegistryError        the tracking server refused or holds something else than expected
 ├── ServingError         the serving backend is unreachable or a revision did not become ready
+├── RolloutError         the state of a rollout cannot be read, written or followed
+│   └── StateConflictError   another writer was first; read the state again
 └── PlatformError        the embedded platform cannot start: a port, a lock, a home
 
 A library's error is translated once, where it is called, with the original chained.
@@ -89,6 +91,14 @@ class RegistryError(MlopsError):
 
 class ServingError(MlopsError):
     """The serving backend is unreachable, or a revision did not become ready."""
+
+
+class RolloutError(MlopsError):
+    """The state of a rollout cannot be read, written or followed."""
+
+
+class StateConflictError(RolloutError):
+    """Another writer changed the state first; nothing was written. Read again, then decide anew."""
 
 
 class PlatformError(MlopsError):
