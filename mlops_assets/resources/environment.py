@@ -5,6 +5,7 @@
 | `MLOPS_HOME` | `.mlops` in the working folder | everything that the embedded platform keeps |
 | `MLOPS_GATEWAY_URL` | as the home says | the serving gateway |
 | `MLOPS_MLFLOW_UI_URL` | `http://127.0.0.1:5000` | where links to MLflow point |
+| `MLOPS_NOTIFY_URL`, … | nobody is told | who hears of rollouts and drift (`notifier.py`) |
 | `MLOPS_EXECUTOR` | `in_process` | `in_process` or `multiprocess` |
 """
 
@@ -20,6 +21,7 @@ import dagster as dg
 from mlops_assets.errors import PlatformError
 from mlops_assets.resources.dagster_mlflow import mlflow_resource
 from mlops_assets.resources.lake import LakeResource
+from mlops_assets.resources.notifier import notifier_from
 from mlops_assets.resources.records import RecordIOManager
 from mlops_assets.resources.serving import EmbeddedServingResource
 from mlops_assets.resources.tracking import TrackingResource
@@ -47,6 +49,7 @@ def embedded_resources(environment: Mapping[str, str]) -> dict[str, Any]:
         "serving": EmbeddedServingResource(
             home=str(home), url=environment.get("MLOPS_GATEWAY_URL")
         ),
+        "notifier": notifier_from(environment, home),
         "mlflow": mlflow_resource(tracking_uri=uri, experiment_name="dagster"),
     }
 
