@@ -11,6 +11,7 @@ from pathlib import Path
 from mlops_assets.data.sources import source_columns
 from mlops_assets.errors import Problem, SourceError
 from mlops_assets.modeling.estimator import check_estimator
+from mlops_assets.modeling.features import feature_fields
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec.explaining import is_template, suggestion
 from mlops_assets.spec.import_paths import Resolved, argument_problems, resolve, takes_one
@@ -51,6 +52,7 @@ def check_references(document: LocatedSpec) -> list[Problem]:
         *_column_problems(document),
         *_type_problems(document),
         *_positive_problems(document),
+        *_log_problems(document),
         *_import_problems(document),
     ]
 
@@ -182,6 +184,23 @@ def _positive_problems(document: LocatedSpec) -> list[Problem]:
     words = [str(category) for category in contract.categories]
     allowed = f"one of {', '.join(words)}{suggestion(str(target.positive), words)}"
     return [document.problem(("target", "positive"), target.positive, allowed)]
+
+
+def _log_problems(document: LocatedSpec) -> list[Problem]:
+    """Columns that the prediction log is to leave out or to hash, and that no caller sends."""
+    names = [field.name for field in feature_fields(document.spec)]
+    policy = document.spec.serving.prediction_log
+    return [
+        document.problem(
+            ("serving", "prediction_log", part, position),
+            name,
+            f"a feature as callers send it, such as {', '.join(names[:3])}"
+            f"{suggestion(name, names)}",
+        )
+        for part in ("leave_out", "hash")
+        for position, name in enumerate(getattr(policy, part))
+        if name not in names
+    ]
 
 
 def _import_problems(document: LocatedSpec) -> list[Problem]:

@@ -130,6 +130,24 @@ def test_a_column_used_against_its_contract_is_told(
 
 
 @pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("leave_out: [age], hash: [since_month]", []),
+        ("leave_out: [plan, agee]", ["24: serving.prediction_log.leave_out[1]: found 'agee', "
+         "allowed: a feature as callers send it, such as age, plan, since_month; did you mean "
+         "'age'?"]),
+        ("hash: [customer]", ["24: serving.prediction_log.hash[0]: found 'customer', allowed: a "
+         "feature as callers send it, such as age, plan, since_month"]),
+    ],
+)  # fmt: skip
+def test_a_log_leaves_out_and_hashes_only_what_callers_send(
+    defs: Path, policy: str, expected: list[str]
+) -> None:
+    serving = f"  serving: {{prediction_log: {{{policy}}}}}\n  model:"
+    assert check(defs, ("  model:", serving)) == expected
+
+
+@pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
         (
