@@ -73,6 +73,11 @@ def only_loopback() -> Iterator[None]:
     socket.getaddrinfo = resolve
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Integration tests begin first: they are the longest, and the others fill the cores."""
+    items.sort(key=lambda item: "/integration/" not in item.nodeid)
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """An empty MLOPS_HOME."""
