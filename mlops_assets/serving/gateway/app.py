@@ -10,8 +10,8 @@ from mlops_assets.serving.gateway.router import Router
 from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.gateway.supervisor import Supervisor
 from mlops_assets.serving.gateway.traffic import Traffic
-from mlops_assets.serving.gateway.truth import TruthLog, read_truths, require_token
 from mlops_assets.serving.home import ServingHome
+from mlops_assets.serving.prediction_log.truth import TruthLog, read_truths, require_token
 from mlops_assets.serving.protocol.http import (
     Receive,
     Reply,

@@ -11,10 +11,10 @@ from typing import Any
 from mlops_assets.errors import MlopsError, PlatformError
 from mlops_assets.serving.gateway.app import GatewayApp
 from mlops_assets.serving.gateway.settings import GatewaySettings
-from mlops_assets.serving.gateway.sinking import keep_sinking
 from mlops_assets.serving.gateway.supervisor import Supervisor
 from mlops_assets.serving.home import ServingHome, write_json
 from mlops_assets.serving.prediction_log.redaction import make_key
+from mlops_assets.serving.prediction_log.sinking import keep_sinking
 from mlops_assets.serving.process import configure_log, die_with_parent, require_free_port
 from mlops_assets.serving.server import build_server, on_stop, run_loop
 
@@ -68,7 +68,7 @@ async def _serve(settings: GatewaySettings) -> None:
     url = f"http://{settings.host}:{settings.port}"
     write_json(home.gateway, {"url": url, "pid": os.getpid()})
     _LOG.info("the serving gateway of %s listens at %s", settings.home, url)
-    sinking = asyncio.get_running_loop().create_task(keep_sinking(settings))
+    sinking = asyncio.get_running_loop().create_task(keep_sinking(settings.home))
     ticking.add_done_callback(lambda task: None if task.cancelled() else server.stop())
     await server.serve()
     if ticking.done():

@@ -2,10 +2,13 @@
 
 A record is its length and CRC-32, then its bytes, written by one write(2). So a killed process
 loses nothing that was appended, and a power loss at most what `sync` had not reached yet. A reader
-stops at a record that is cut or damaged, which can only be the last one.
+stops at a record that is cut or damaged, which can only be the last one. Whoever appends holds the
+file's lock (flock), which the kernel takes back when that process ends, however it does.
 """
 
 import errno
+import fcntl
+import logging
 import os
 import struct
 import threading
@@ -13,13 +16,17 @@ import time
 import zlib
 from pathlib import Path
 
+_LOG = logging.getLogger(__name__)
 _HEADER = struct.Struct("<II")
 _SUFFIX = ".segment"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SYNC_SECONDS = 0.1
 
 
 class SegmentWriter:
     """Appends records to segments in a folder, from one thread.
+
+    A disk that is full when a segment is to begin is no error: `append` says so and tries again.
 
     Args:
         folder: Where segments stand; made when missing.
@@ -56,13 +63,14 @@ class SegmentWriter:
         Raises:
             OSError: the file cannot be written for another reason.
         """
-        if self._size > self._max_bytes or time.monotonic() - self._born > self._max_seconds:
-            self._begin()
-        framed = _HEADER.pack(len(record), zlib.crc32(record)) + record
+        is_due = self._size > self._max_bytes or time.monotonic() - self._born > self._max_seconds
+        if (is_due or self._descriptor < 0) and not self._begin() and self._descriptor < 0:
+            return False
+        framed = _frame(record)
         try:
             written = os.write(self._descriptor, framed)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in _FULL:
                 return False
             raise
         if written < len(framed):  # the disk filled up within the record
@@ -72,29 +80,45 @@ class SegmentWriter:
         self._dirty = True
         return True
 
-    def _begin(self) -> None:
-        name = f"{time.time_ns():020d}-{os.getpid()}{_SUFFIX}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        descriptor = os.open(self._folder / name, flags, 0o600)
+    def _begin(self) -> bool:
+        """Go on in a new segment. False: the disk is full, and the former one stays in use."""
+        framed = _frame(self._preamble)
+        path = self._folder / f"{time.time_ns():020d}-{os.getpid()}{_SUFFIX}"
+        try:
+            descriptor = _create(path, framed)
+        except OSError as error:
+            if error.errno in _FULL:
+                return False
+            raise
         with self._lock:
             if self._descriptor >= 0:
                 os.fdatasync(self._descriptor)
                 os.close(self._descriptor)
             self._descriptor = descriptor
-        self._size, self._born = 0, time.monotonic()
-        framed = _HEADER.pack(len(self._preamble), zlib.crc32(self._preamble)) + self._preamble
-        self._size = os.write(descriptor, framed)
+        self._size, self._born = len(framed), time.monotonic()
+        return True
 
     def sync(self) -> None:
-        """Have the disk hold what was appended."""
+        """Have the disk hold what was appended.
+
+        Raises:
+            OSError: it does not, and what was appended since the last time may be lost.
+        """
         with self._lock:
             if self._dirty and self._descriptor >= 0:
                 self._dirty = False
-                os.fdatasync(self._descriptor)
+                try:
+                    os.fdatasync(self._descriptor)
+                except OSError:
+                    self._dirty = True
+                    raise
 
     def _sync_often(self) -> None:
         while not self._closed.wait(SYNC_SECONDS):
-            self.sync()
+            try:
+                self.sync()
+            except OSError as error:
+                _LOG.error("%s: the disk does not hold what was appended: %s", self._folder, error)
 
     def close(self) -> None:
         """Sync and close."""
@@ -104,6 +128,35 @@ class SegmentWriter:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1
+
+
+def _frame(record: bytes) -> bytes:
+    return _HEADER.pack(len(record), zlib.crc32(record)) + record
+
+
+def _create(path: Path, first: bytes) -> int:
+    """Descriptor of a new, locked segment with its first record; it appears whole."""
+    aside = path.with_suffix(".new")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.write(descriptor, first) < len(first):
+            raise OSError(errno.ENOSPC, "no room for a first record", str(aside))
+        aside.rename(path)
+        _sync_folder(path.parent)
+    except BaseException:
+        os.close(descriptor)
+        aside.unlink(missing_ok=True)
+        raise
+    return descriptor
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def list_segments(folder: Path) -> list[Path]:
@@ -148,17 +201,10 @@ def read_first(path: Path) -> tuple[bytes | None, int]:
 
 
 def is_complete(path: Path) -> bool:
-    """Whether nobody appends to a segment: its writer ended, or began another one since.
-
-    A process that happens to have the number of an ended writer only delays this.
-    """
-    pid = path.stem.rpartition("-")[2]
-    if any(other.name > path.name for other in path.parent.glob(f"*-{pid}{_SUFFIX}")):
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    """Whether nobody appends to a segment: its writer ended, or began another one since."""
+    with path.open("rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

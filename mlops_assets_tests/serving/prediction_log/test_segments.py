@@ -81,3 +81,26 @@ def test_nothing_that_was_appended_is_lost_by_kill_9(tmp_path: Path) -> None:
     (path,) = list_segments(tmp_path)
     assert is_complete(path)
     assert len(read_records(path)[0]) == 1001
+
+
+def test_a_full_disk_drops_whole_records_and_takes_those_that_fit_again(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from mlops_assets.serving.prediction_log.segments import SegmentWriter\n"
+        "def limit(n): resource.setrlimit(resource.RLIMIT_FSIZE, (n, -1))\n"
+        "limit(0)\n"  # the kernel refuses to write on, as on a full disk
+        f"writer = SegmentWriter(Path({str(tmp_path)!r}), b'who')\n"
+        "assert not writer.append(b'dropped')\n"
+        "limit(11 + 18 + 17)\n"
+        "assert writer.append(b'0123456789')\n"
+        "assert not writer.append(b'0123456789')\n"  # a byte short
+        "assert writer.append(b'012345678')\n"
+        "assert not writer.append(b'')\n"
+        "limit(-1)\n"
+        "assert writer.append(b'last')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    (path,) = list_segments(tmp_path)
+    assert read_records(path)[0] == [b"who", b"0123456789", b"012345678", b"last"]
+    assert list(tmp_path.iterdir()) == [path]

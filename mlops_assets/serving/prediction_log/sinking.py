@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
-from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.segments import list_segments, read_first
 
@@ -19,9 +19,9 @@ _RETENTION_SECONDS = 6 * 3600.0  # without traffic too, what is too old must go
 _SETTLE_SECONDS = 3.0  # a machine that starts has better things to do
 
 
-async def keep_sinking(settings: GatewaySettings) -> None:
+async def keep_sinking(root: Path) -> None:
     """Start the sink whenever segments grew since it ended, and every 6 h; until cancelled."""
-    home = ServingHome.under(settings.home)
+    home = ServingHome.under(root)
     home.logs.mkdir(parents=True, exist_ok=True)
     done: dict[str, int] = {}
     await asyncio.sleep(_SETTLE_SECONDS)
@@ -33,7 +33,7 @@ async def keep_sinking(settings: GatewaySettings) -> None:
         if (before == done or not before) and not due:
             continue
         last = time.monotonic()
-        code = await _run_sink(settings, home)
+        code = await _run_sink(root, home)
         if code == 0:
             done = {name: size for name, size in before.items() if name in _sizes(home)}
         else:
@@ -44,7 +44,7 @@ async def keep_sinking(settings: GatewaySettings) -> None:
 def _sizes(home: ServingHome) -> dict[str, int]:
     """Size of each segment that holds more than its preamble."""
     sizes = {}
-    for folder in (home.predictions, home.truths):
+    for folder in (home.predictions, home.failures, home.truths):
         for path in list_segments(folder):
             with contextlib.suppress(FileNotFoundError):
                 size = path.stat().st_size
@@ -53,13 +53,13 @@ def _sizes(home: ServingHome) -> dict[str, int]:
     return sizes
 
 
-async def _run_sink(settings: GatewaySettings, home: ServingHome) -> int:
+async def _run_sink(root: Path, home: ServingHome) -> int:
     with (home.logs / "sink.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "mlops_assets.serving.prediction_log.sink",
-            f"--home={settings.home}",
+            f"--home={root}",
             f"--parent-pid={os.getpid()}",
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
