@@ -7,7 +7,8 @@ ready/<service>.json       the last stable predictor that was ready; it serves w
 gateway.json               address and process of the gateway that ran last
 gateway.lock               held by the gateway that runs
 log.key                    hashes columns of the prediction log; another key, other hashes
-segments/                  predictions and ground truth on their way to the tables
+rollouts/<service>.state   where a rollout of it stands, written by `rollout/file_store.py`
+segments/                  predictions, failed requests and ground truth on their way to the tables
 run/, logs/                sockets and logs of the revisions' processes
 """
 
@@ -72,6 +73,16 @@ class ServingHome:
     def predictions(self) -> Path:
         """Folder of the prediction log's segments, by service."""
         return self.root / "segments" / "predictions"
+
+    @property
+    def failures(self) -> Path:
+        """Folder of the failed requests' segments, by service."""
+        return self.root / "segments" / "failures"
+
+    @property
+    def rollouts(self) -> Path:
+        """Folder of the states of rollouts."""
+        return self.root / "rollouts"
 
     @property
     def truths(self) -> Path:

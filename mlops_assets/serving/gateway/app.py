@@ -11,6 +11,7 @@ from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.gateway.supervisor import Supervisor
 from mlops_assets.serving.gateway.traffic import Traffic
 from mlops_assets.serving.home import ServingHome
+from mlops_assets.serving.prediction_log.failures import FailureLog
 from mlops_assets.serving.prediction_log.truth import TruthLog, read_truths, require_token
 from mlops_assets.serving.protocol.http import (
     Receive,
@@ -35,8 +36,9 @@ class GatewayApp:
         self._settings = settings
         self._supervisor = supervisor
         self._traffic = Traffic()
-        self._mirror = Mirror(settings.request_timeout_seconds)
-        self._router = Router(settings, supervisor, self._traffic, self._mirror)
+        self._failures = FailureLog(ServingHome.under(settings.home).failures)
+        self._mirror = Mirror(settings.request_timeout_seconds, failures=self._failures)
+        self._router = Router(settings, supervisor, self._traffic, self._mirror, self._failures)
         self._truths = TruthLog(ServingHome.under(settings.home).truths)
         self.draining = False
         self.n_in_flight = 0
@@ -93,6 +95,7 @@ class GatewayApp:
     def close(self) -> None:
         """Close what is written to."""
         self._truths.close()
+        self._failures.close()
 
     def _page(self, path: str, method: str) -> Reply:
         statuses = self._supervisor.statuses

@@ -7,11 +7,14 @@ to 0.5 ms. What the shadow answers stands in the prediction log, marked so.
 """
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass, field
 
 from mlops_assets.serving.gateway.replica import Replica
 from mlops_assets.serving.gateway.upstream import UpstreamLostError, build_request
+from mlops_assets.serving.prediction_log.failures import FailureLog, failure_of
+from mlops_assets.serving.prediction_log.records import LOST
 from mlops_assets.serving.protocol.http import Headers
 
 _SHADOW = (b"x-mlops-shadow", b"1")
@@ -24,6 +27,8 @@ class Copy:
     path: bytes
     headers: Headers
     body: bytes
+    prediction_id: str = ""
+    unit: str = ""
 
 
 @dataclass(slots=True)
@@ -46,6 +51,7 @@ class Mirror:
         max_waiting: Copies of one service that may wait; more are dropped.
         max_waiting_bytes: Bodies of one service that may wait; more are dropped.
         senders: Copies of one service that are sent at the same time.
+        failures: Where copies that a shadow failed are logged.
     """
 
     def __init__(
@@ -55,7 +61,9 @@ class Mirror:
         max_waiting: int = 256,
         max_waiting_bytes: int = 32_000_000,
         senders: int = 4,
+        failures: FailureLog | None = None,
     ) -> None:
+        self._failures = failures
         self.services: dict[str, Mirrored] = {}
         self._timeout_seconds = timeout_seconds
         self._max_waiting = max_waiting
@@ -96,24 +104,37 @@ class Mirror:
             while mirrored.waiting:
                 shadow, copy = mirrored.waiting.popleft()
                 mirrored.waiting_bytes -= len(copy.body)
-                if await self._send(shadow, copy):
+                began = time.perf_counter()
+                status = await self._send(shadow, copy)
+                if status is not None and LOST < status < 400:
                     mirrored.n_answered += 1
                 else:
                     mirrored.n_failed += 1
+                    self._log_failure(shadow, copy, status, time.perf_counter() - began)
         finally:
             mirrored.n_senders -= 1
 
-    async def _send(self, shadow: Replica, copy: Copy) -> bool:
-        """Whether the shadow predicted."""
+    def _log_failure(self, shadow: Replica, copy: Copy, status: int | None, seconds: float) -> None:
+        """What was answered by another revision speaks against this one, whatever its status."""
+        if self._failures is None or status is None:
+            return
+        name, service = shadow.revision.name, shadow.revision.service
+        failure = failure_of(name, copy.prediction_id, status, seconds, copy.unit, shadow=True)
+        self._failures.write(service, failure)
+
+    async def _send(self, shadow: Replica, copy: Copy) -> int | None:
+        """The status of the shadow's answer; `LOST` when it died, None when it does not run."""
         upstream = shadow.upstream
         if upstream is None:
-            return False
+            return None
         request = build_request(b"POST", copy.path, [*copy.headers, _SHADOW], copy.body)
         shadow.n_in_flight += 1
         try:
             reply = await upstream.send(request, self._timeout_seconds)
-        except (UpstreamLostError, TimeoutError):
-            return False
+        except UpstreamLostError:
+            return LOST
+        except TimeoutError:
+            return 504
         finally:
             shadow.n_in_flight -= 1
-        return reply.status < 400
+        return reply.status

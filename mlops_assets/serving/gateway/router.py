@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlops_assets.kserve.manifest import ENTITY_KEY
 from mlops_assets.serving.gateway.entity import find_entity
@@ -14,6 +14,7 @@ from mlops_assets.serving.gateway.routing import (
     STICKY_HEADER,
     STICKY_SALT,
     choose,
+    hash_unit,
     sticky_ticket,
 )
 from mlops_assets.serving.gateway.settings import GatewaySettings
@@ -25,6 +26,8 @@ from mlops_assets.serving.gateway.upstream import (
     UpstreamReply,
     build_request,
 )
+from mlops_assets.serving.prediction_log.failures import FailureLog, failure_of, is_failure
+from mlops_assets.serving.prediction_log.records import LOST
 from mlops_assets.serving.protocol.http import Headers, Reply, RequestHeaders
 from mlops_assets.serving.protocol.refusal import RequestError
 
@@ -44,20 +47,32 @@ _RETURNED = {
 REVISION_HEADER = b"x-revision"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Call:
-    """What decides which revision a request goes to."""
+    """A request on its way, and what decides which revision it goes to."""
 
     service: str
     headers: Headers
     body: bytes
+    prediction_id: str
+    is_prediction: bool
+    started: float = field(default_factory=time.perf_counter)
+    unit: str = ""
+    _route: Route | None = None
+    _caller: str | None = None
+
+    def caller(self, route: Route) -> str | None:
+        """Who or what it is about, if its service goes by that; read from the body once."""
+        if self._route is not route:
+            self._route = route
+            self._caller = _sticky_value(self, route) or _entity(self, route)
+        return self._caller
 
     @property
     def asked(self) -> str | None:
         """Name of the one revision that may answer, if the caller said so."""
-        return next(
-            (value.decode() for name, value in self.headers if name == REVISION_HEADER), None
-        )
+        named = (value for name, value in self.headers if name == REVISION_HEADER)
+        return next((value.decode("latin-1") for value in named), None)
 
 
 class Router:
@@ -69,8 +84,10 @@ class Router:
         supervisor: Supervisor,
         traffic: Traffic,
         mirror: Mirror,
+        failures: FailureLog,
     ) -> None:
         self._mirror = mirror
+        self._failures = failures
         self._settings = settings
         self._supervisor = supervisor
         self._traffic = traffic
@@ -84,15 +101,17 @@ class Router:
             RequestError: 404 no such service or revision, 503 nothing is ready, 504 no answer in
                 time.
         """
-        started = time.perf_counter()
-        is_prediction = method == "POST"
         caller_id = RequestHeaders(headers).caller_id() or uuid.uuid4().hex
+        call = _Call(service, headers, body, caller_id, method == "POST")
         sent = [(name, value) for name, value in headers if name in _FORWARDED]
         sent.append((b"x-request-id", caller_id.encode()))
+        call.unit = self._unit(call)
+        if call.unit:
+            sent.append((b"x-mlops-unit", call.unit.encode()))
         request = build_request(method.encode(), path, sent, body)
-        replica, reply = await self._exchange(_Call(service, headers, body), request)
-        seconds = time.perf_counter() - started
-        if is_prediction:
+        replica, reply = await self._exchange(call, request)
+        seconds = time.perf_counter() - call.started
+        if call.is_prediction:
             name = replica.revision.name
             self._traffic.count(
                 Prediction(
@@ -100,7 +119,7 @@ class Router:
                 )
             )
             if reply.status < 400:
-                self._copy(service, replica, Copy(path, sent, body))
+                self._copy(service, replica, Copy(path, sent, body, caller_id, call.unit))
         content_type = b"application/json"
         returned = [(REVISION_HEADER, replica.revision.name.encode())]
         for header in reply.headers:
@@ -116,14 +135,22 @@ class Router:
         if route is not None and route.shadow is not None and route.shadow is not answered:
             self._mirror.offer(service, route.shadow, copy)
 
+    def _unit(self, call: _Call) -> str:
+        """Whom the log counts a prediction for, hashed; empty while nothing is compared."""
+        route = self._supervisor.routes.get(call.service)
+        if route is None or (len(route.replicas) < 2 and route.shadow is None):
+            return ""
+        caller = call.caller(route) if call.is_prediction else None
+        return "" if caller is None else hash_unit(call.service, caller)
+
     async def _exchange(self, call: _Call, request: bytes) -> tuple[Replica, UpstreamReply]:
         replica, upstream = await self._pick(call, None)
         try:
-            return replica, await self._send(replica, upstream, request)
+            return replica, await self._send(call, replica, upstream, request)
         except UpstreamLostError:
             replica, upstream = await self._pick(call, upstream)
         try:
-            return replica, await self._send(replica, upstream, request)
+            return replica, await self._send(call, replica, upstream, request)
         except UpstreamLostError as error:
             raise RequestError(
                 503,
@@ -131,11 +158,20 @@ class Router:
                 retry_after_seconds=1,
             ) from error
 
-    async def _send(self, replica: Replica, upstream: Upstream, request: bytes) -> UpstreamReply:
+    async def _send(
+        self, call: _Call, replica: Replica, upstream: Upstream, request: bytes
+    ) -> UpstreamReply:
         replica.n_in_flight += 1
         try:
-            return await upstream.send(request, self._settings.request_timeout_seconds)
+            reply = await upstream.send(request, self._settings.request_timeout_seconds)
+            if is_failure(reply.status):
+                self._note_failure(call, replica, reply.status)
+            return reply
+        except UpstreamLostError:
+            self._note_failure(call, replica, LOST)
+            raise
         except TimeoutError as error:
+            self._note_failure(call, replica, 504)
             raise RequestError(
                 504,
                 f"revision {replica.revision.name} did not answer in "
@@ -143,6 +179,12 @@ class Router:
             ) from error
         finally:
             replica.n_in_flight -= 1
+
+    def _note_failure(self, call: _Call, replica: Replica, status: int) -> None:
+        if call.is_prediction:
+            name, seconds = replica.revision.name, time.perf_counter() - call.started
+            failure = failure_of(name, call.prediction_id, status, seconds, call.unit, shadow=False)
+            self._failures.write(call.service, failure)
 
     async def _pick(self, call: _Call, lost: Upstream | None) -> tuple[Replica, Upstream]:
         """A revision's live process; waits a little for one that is just starting.
@@ -189,7 +231,7 @@ class Router:
 
 def _ticket(call: _Call, route: Route) -> float:
     """The same for the same sticky header or entity; any for a request that names none."""
-    caller = _sticky_value(call, route) or _entity(call, route)
+    caller = call.caller(route)
     if caller is None:
         return random.random() * 100
     return sticky_ticket(route.annotations.get(STICKY_SALT, call.service), caller)

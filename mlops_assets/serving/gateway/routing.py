@@ -34,6 +34,11 @@ def choose(percents: Sequence[int], ticket: float) -> int:
     return 0
 
 
+def hash_unit(service: str, caller: str) -> str:
+    """What the prediction log calls a caller: the same for the same one, and not its name."""
+    return hashlib.blake2b(f"{service}\0unit\0{caller}".encode(), digest_size=8).hexdigest()
+
+
 def sticky_ticket(salt: str, key: str) -> float:
     """The ticket of a caller, evenly spread over [0, 100).
 

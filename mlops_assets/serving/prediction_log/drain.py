@@ -15,6 +15,7 @@ import msgspec
 
 from mlops_assets.errors import ServingError
 from mlops_assets.serving.prediction_log.records import (
+    FailureRecord,
     Preamble,
     RowReader,
     TruthRecord,
@@ -26,11 +27,17 @@ from mlops_assets.serving.prediction_log.segments import (
     read_first,
     read_records,
 )
-from mlops_assets.serving.prediction_log.store import PREDICTIONS, TRUTH, PredictionStore
+from mlops_assets.serving.prediction_log.store import (
+    FAILURES,
+    PREDICTIONS,
+    TRUTH,
+    PredictionStore,
+)
 
 _LOG = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRUTHS = msgspec.msgpack.Decoder(TruthRecord)
+_FAILURES = msgspec.msgpack.Decoder(FailureRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ def drain(folder: Path, store: PredictionStore, *, table: str) -> Drained:
     Args:
         folder: Segments stand here and below.
         store: Where the tables are.
-        table: `prediction_log` or `ground_truth`: what the segments hold.
+        table: `prediction_log`, `failed_requests` or `ground_truth`: what the segments hold.
     """
     n_rows = n_bad = n_failed = 0
     for path in list_segments(folder):
@@ -76,6 +83,8 @@ def _drain_segment(path: Path, store: PredictionStore, table: str) -> tuple[int,
                 break
             if table == PREDICTIONS:
                 bad = _append_predictions(records, reader, store, path.name, after)
+            elif table == FAILURES:
+                bad = _append_failures(records, preamble, store, path.name, after)
             else:
                 bad = _append_truths(records, preamble, store, path.name, after)
             n_rows, n_bad, offset = n_rows + len(records) - bad, n_bad + bad, after
@@ -112,6 +121,28 @@ def _append_truths(
     return 0
 
 
+def _append_failures(
+    records: Sequence[bytes], preamble: Preamble, store: PredictionStore, source: str, offset: int
+) -> int:
+    rows = [_failure_row(_FAILURES.decode(record)) for record in records]
+    store.append_failures(preamble.service, rows, source=source, offset=offset)
+    return 0
+
+
+def _failure_row(failure: FailureRecord) -> dict[str, Any]:
+    at = _EPOCH + timedelta(microseconds=failure.at_ns // 1000)
+    return {
+        "prediction_id": failure.prediction_id,
+        "event_time": at,
+        "day": at.date(),
+        "revision": failure.revision,
+        "status": failure.status,
+        "latency_ms": failure.latency_ns / 1e6,
+        "unit": failure.unit,
+        "shadow": failure.shadow,
+    }
+
+
 def _truth_row(truth: TruthRecord) -> dict[str, Any]:
     received = _EPOCH + timedelta(microseconds=truth.received_ns // 1000)
     return {
@@ -124,4 +155,4 @@ def _truth_row(truth: TruthRecord) -> dict[str, Any]:
     }
 
 
-__all__ = ["PREDICTIONS", "TRUTH", "Drained", "drain"]
+__all__ = ["FAILURES", "PREDICTIONS", "TRUTH", "Drained", "drain"]

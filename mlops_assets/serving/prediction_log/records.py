@@ -48,6 +48,26 @@ class PredictionRecord(msgspec.Struct, array_like=True, frozen=True):
     labels: list[Any]
     probabilities: bytes | None
     shadow: bool = False
+    unit: str = ""  # hash of the sticky header or the entity; empty when nothing is sticky
+
+
+LOST = 0
+
+
+class FailureRecord(msgspec.Struct, array_like=True, frozen=True):
+    """One request that a revision did not answer as it should.
+
+    `status` is what it answered: 4xx or 5xx; 504 when it took too long; `LOST` when its process
+    died with the request, which another revision may have answered then.
+    """
+
+    revision: str
+    prediction_id: str
+    at_ns: int
+    status: int
+    latency_ns: int
+    unit: str = ""
+    shadow: bool = False
 
 
 class TruthRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -122,6 +142,7 @@ class RowReader:
                 "probability": self._probability(shares[row]) if shares else None,
                 "probabilities": shares[row] if shares else None,
                 "shadow": found.shadow,
+                "unit": found.unit,
                 **{
                     FEATURE_PREFIX + field.name: column[row]
                     for field, column in zip(self._features, columns, strict=True)

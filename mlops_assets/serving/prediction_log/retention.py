@@ -8,7 +8,12 @@ from typing import Any
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import LOG_RETENTION
 from mlops_assets.serving.home import ServingHome, read_json
-from mlops_assets.serving.prediction_log.store import PREDICTIONS, TRUTH, PredictionStore
+from mlops_assets.serving.prediction_log.store import (
+    FAILURES,
+    PREDICTIONS,
+    TRUTH,
+    PredictionStore,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,7 +47,7 @@ def forget_old(home: ServingHome, store: PredictionStore, now: datetime) -> int:
             oldest = oldest_day(read_json(path) or {}, now)
             if oldest is None:
                 continue
-            for table in (PREDICTIONS, TRUTH):
+            for table in (PREDICTIONS, FAILURES, TRUTH):
                 n_changed += store.forget_before(path.stem, table, oldest)
         except ServingError as error:
             _LOG.error("%s: its retention was not applied: %s", path.stem, error)

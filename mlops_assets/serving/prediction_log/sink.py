@@ -16,7 +16,12 @@ from pathlib import Path
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.drain import Drained, drain
 from mlops_assets.serving.prediction_log.retention import forget_old
-from mlops_assets.serving.prediction_log.store import PREDICTIONS, TRUTH, PredictionStore
+from mlops_assets.serving.prediction_log.store import (
+    FAILURES,
+    PREDICTIONS,
+    TRUTH,
+    PredictionStore,
+)
 from mlops_assets.serving.process import configure_log, die_with_parent
 
 _LOG = logging.getLogger(__name__)
@@ -34,7 +39,7 @@ def drain_home(home: Path) -> Drained:
     """One pass over all segments of an MLOPS_HOME. Two at once take turns.
 
     Returns:
-        What was moved of predictions and truths together.
+        What was moved of predictions, failed requests and truths together.
     """
     paths = ServingHome.under(home)
     folder = paths.predictions.parent
@@ -43,11 +48,13 @@ def drain_home(home: Path) -> Drained:
         fcntl.flock(lock, fcntl.LOCK_EX)
         store = open_store(home)
         predictions = drain(paths.predictions, store, table=PREDICTIONS)
+        failures = drain(paths.failures, store, table=FAILURES)
         truths = drain(paths.truths, store, table=TRUTH)
+    parts = (predictions, failures, truths)
     return Drained(
-        predictions.n_rows + truths.n_rows,
-        predictions.n_unreadable + truths.n_unreadable,
-        predictions.n_failed_segments + truths.n_failed_segments,
+        sum(part.n_rows for part in parts),
+        sum(part.n_unreadable for part in parts),
+        sum(part.n_failed_segments for part in parts),
     )
 
 

@@ -1,4 +1,4 @@
-"""The tables of predictions and of ground truth: Delta Lake, one pair for each service.
+"""The tables of predictions, failed requests and ground truth: Delta Lake, for each service.
 
 A batch is written once however often it is offered: the commit carries the segment's name and the
 offset behind the batch (a Delta application transaction), and an offset at or below the committed
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _VACUUM_HOURS = 24
-PREDICTIONS, TRUTH = "prediction_log", "ground_truth"
+PREDICTIONS, TRUTH, FAILURES = "prediction_log", "ground_truth", "failed_requests"
 
 _PREDICTION_TYPES: dict[str, Any] = {
     "prediction_id": pl.String(),
@@ -33,6 +33,17 @@ _PREDICTION_TYPES: dict[str, Any] = {
     "prediction": pl.String(),
     "probability": pl.Float64(),
     "probabilities": pl.List(pl.Float64()),
+    "shadow": pl.Boolean(),
+    "unit": pl.String(),
+}
+_FAILURE_TYPES: dict[str, Any] = {
+    "prediction_id": pl.String(),
+    "event_time": pl.Datetime("us", "UTC"),
+    "day": pl.Date(),
+    "revision": pl.String(),
+    "status": pl.Int32(),
+    "latency_ms": pl.Float64(),
+    "unit": pl.String(),
     "shadow": pl.Boolean(),
 }
 _TRUTH_TYPES: dict[str, Any] = {
@@ -124,6 +135,13 @@ class PredictionStore:
         frame = pl.DataFrame(rows, schema=_TRUTH_TYPES)
         return self._append(self.uri(service, TRUTH), frame, source, offset)
 
+    def append_failures(
+        self, service: str, rows: Sequence[Mapping[str, Any]], *, source: str, offset: int
+    ) -> bool:
+        """Append failed requests. False: this batch of the source is there already."""
+        frame = pl.DataFrame(rows, schema=_FAILURE_TYPES)
+        return self._append(self.uri(service, FAILURES), frame, source, offset)
+
     def committed_offset(self, service: str, table: str, source: str) -> int:
         """Offset up to which a source stands in a table already; 0 when nothing does."""
         found = self._open(self.uri(service, table))
@@ -202,16 +220,19 @@ class PredictionStore:
         table = self._open(self.uri(service, PREDICTIONS))
         if table is None:
             return pl.LazyFrame(schema=_PREDICTION_TYPES)
-        frame = pl.scan_delta(table).filter(pl.col("shadow") == shadow)
-        if start is not None:
-            begin = start.astimezone(UTC)
-            frame = frame.filter(pl.col("day") >= begin.date(), pl.col("event_time") >= begin)
-        if end is not None:
-            stop = end.astimezone(UTC)
-            frame = frame.filter(pl.col("day") <= stop.date(), pl.col("event_time") < stop)
+        frame = _inside(pl.scan_delta(table).filter(pl.col("shadow") == shadow), start, end)
         return frame.sort("event_time", maintain_order=True).unique(
             ["prediction_id", "row"], keep="first", maintain_order=True
         )
+
+    def scan_failures(
+        self, service: str, start: datetime | None = None, end: datetime | None = None
+    ) -> pl.LazyFrame:
+        """Requests of a window `[start, end)` that a revision failed, shadows' among them."""
+        table = self._open(self.uri(service, FAILURES))
+        if table is None:
+            return pl.LazyFrame(schema=_FAILURE_TYPES)
+        return _inside(pl.scan_delta(table), start, end)
 
     def scan_truth(self, service: str) -> pl.LazyFrame:
         """Every truth that was sent, in the order of its arrival."""
@@ -266,3 +287,14 @@ class PredictionStore:
             n_unknown_ids=unknown.select(pl.len()).collect().item(),
             median_lag=found["lag"][0],
         )
+
+
+def _inside(frame: pl.LazyFrame, start: datetime | None, end: datetime | None) -> pl.LazyFrame:
+    """Rows of `[start, end)`; whole days are passed over unread."""
+    if start is not None:
+        begin = start.astimezone(UTC)
+        frame = frame.filter(pl.col("day") >= begin.date(), pl.col("event_time") >= begin)
+    if end is not None:
+        stop = end.astimezone(UTC)
+        frame = frame.filter(pl.col("day") <= stop.date(), pl.col("event_time") < stop)
+    return frame

@@ -213,6 +213,7 @@ class PredictorApp:
             json_length=call.headers.json_size(),
             started=call.started,
             shadow=call.headers.is_shadow,
+            unit=call.headers.unit,
         )
         if not written:
             call.unlogged = True

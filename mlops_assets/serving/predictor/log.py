@@ -46,6 +46,7 @@ class PredictionLog:
         json_length: int | None,
         started: float,
         shadow: bool,
+        unit: str = "",
     ) -> bool:
         """Write one answer; `started` is of `time.perf_counter`. False: there is no room."""
         probabilities = answer.probabilities
@@ -60,6 +61,7 @@ class PredictionLog:
             answer.labels,
             None if probabilities is None else probabilities.astype("<f8").tobytes(),
             shadow,
+            unit,
         )
         return self._writer.append(encode(record))
 

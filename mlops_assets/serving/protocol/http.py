@@ -115,6 +115,11 @@ class RequestHeaders:
         """Whether the answer is stored and returned to nobody."""
         return self._get(b"x-mlops-shadow") is not None
 
+    @property
+    def unit(self) -> str:
+        """Who or what the request is about, hashed by the gateway; empty when it does not say."""
+        return self._get(b"x-mlops-unit", b"").decode("ascii", "replace")[:32]
+
     def caller_id(self) -> str | None:
         """The caller's id of the request, if any.
 

@@ -23,7 +23,7 @@ def log(store: PredictionStore, service: str, at: datetime, offset: int) -> None
     row = {
         "prediction_id": f"p{offset}", "row": 0, "event_us": int(at.timestamp() * 1e6),
         "revision": "v1", "model_version": "1", "protocol": "v1", "latency_ms": 1.0,
-        "prediction": "1", "probability": None, "probabilities": None, "shadow": False,
+        "prediction": "1", "probability": None, "probabilities": None, "shadow": False, "unit": "",
     }  # fmt: skip
     store.append_predictions(service, [row], [], source="s", offset=offset)
     truth = {
