@@ -12,6 +12,7 @@ from mlops_assets.spec.data import (
 from mlops_assets.spec.document import ModelSpec
 from mlops_assets.spec.model import EstimatorSpec, EvaluationSpec, GatesSpec, PreprocessingSpec
 from mlops_assets.spec.operations import KubernetesSpec, ServingSpec
+from mlops_assets.spec.rollout import RolloutSpec
 
 __all__ = [
     "ColumnContract",
@@ -24,6 +25,7 @@ __all__ = [
     "KubernetesSpec",
     "ModelSpec",
     "PreprocessingSpec",
+    "RolloutSpec",
     "ServingSpec",
     "SourceSpec",
     "SplitSpec",

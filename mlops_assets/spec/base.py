@@ -4,8 +4,10 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -79,6 +81,18 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": _DURATION.pattern, "examples": ["7d", "1h"]}),
 ]
 """A length of time: a whole number and a unit of s, m, h, d or w."""
+
+
+def _require_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a folder's name
+        raise ValueError("an IANA time zone such as UTC or America/New_York") from error
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_require_zone)]
+"""An IANA time zone."""
 
 _IMPORT_PATH = r"^[A-Za-z_][\w.]*[.:][A-Za-z_]\w*$"
 _IDENTIFIER = r"^[a-z][a-z0-9_]{0,39}$"

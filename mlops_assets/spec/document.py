@@ -8,6 +8,7 @@ from mlops_assets.spec.base import Document, FieldProblem, Identifier, Owner, re
 from mlops_assets.spec.data import ContractSpec, FeaturesSpec, SourceSpec, SplitSpec, TargetSpec
 from mlops_assets.spec.model import EstimatorSpec, EvaluationSpec, GatesSpec, Metric, RegistrySpec
 from mlops_assets.spec.operations import KubernetesSpec, ScheduleSpec, ServingSpec
+from mlops_assets.spec.rollout import RolloutSpec
 
 _CLASSIFICATION = {
     "roc_auc",
@@ -53,6 +54,8 @@ class ModelSpec(Document):
     """Where versions are registered."""
     serving: ServingSpec = ServingSpec()
     """How it is served."""
+    rollout: RolloutSpec | None = None
+    """How a new version reaches users; by default one that passes its gates serves at once."""
     schedule: ScheduleSpec | None = None
     """When it runs by itself; by default only when asked."""
     kubernetes: KubernetesSpec = KubernetesSpec()

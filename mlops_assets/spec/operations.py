@@ -1,22 +1,13 @@
 """The operations part of a model document: serving, schedule and Kubernetes resources."""
 
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from mlops_assets.spec.base import Document, Duration, FieldProblem, refusal
+from mlops_assets.spec.base import Document, Duration, FieldProblem, TimeZone, refusal
 from mlops_assets.spec.cron import require_cron
 
 Step = Literal["dataset", "features", "trained_model", "evaluation", "model_version"]
-
-
-def _require_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a folder's name
-        raise ValueError("an IANA time zone such as UTC or America/New_York") from error
-    return name
 
 
 class PredictionLogSpec(Document):
@@ -59,7 +50,7 @@ class ScheduleSpec(Document):
 
     cron: Annotated[str, AfterValidator(require_cron)]
     """Cron expression of five fields: minute, hour, day of month, month, day of week."""
-    timezone: Annotated[str, AfterValidator(_require_zone)] = "UTC"
+    timezone: TimeZone = "UTC"
     """IANA time zone of the cron expression."""
 
 

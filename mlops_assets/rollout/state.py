@@ -1,0 +1,328 @@
+"""What is remembered of a rollout: where it stands, who said what, and what was seen on the way.
+
+Here: `RolloutState`, a value that never changes; what happens to it gives a new one. `to_storage`
+and `from_storage` are the only doors to its stored form, a text of at most 200 kB.
+Not here: what the next state is (`decision.py`), and where the text is kept (`store.py`).
+
+pending           the challenger starts; it has no traffic
+shadow            it gets a copy of each request
+step              it has its share of step k
+baking            the last step has passed and is held for a while
+awaiting_approval a person is asked
+promoting         traffic and aliases go to it, all at once
+watching          it serves everybody and is watched; the former version is warm
+succeeded         it stays
+rolling_back      traffic goes back to the stable version
+rolled_back       ended: harm, nothing proven in time, or a person's word
+failed            ended: the challenger could not run
+aborted           ended: a person stopped it, or a newer version took its place
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from pydantic import AwareDatetime, Field, ValidationError
+
+from mlops_assets.errors import RolloutError
+from mlops_assets.rollout.evidence import Record, Traffic
+
+Phase = Literal[
+    "pending",
+    "shadow",
+    "step",
+    "baking",
+    "awaiting_approval",
+    "promoting",
+    "watching",
+    "succeeded",
+    "rolling_back",
+    "rolled_back",
+    "failed",
+    "aborted",
+]
+Ending = Literal["rolled_back", "failed", "aborted"]
+CommandKind = Literal["pause", "resume", "approve", "promote", "rollback", "abort"]
+Verdict = Literal["harmful", "healthy", "undecided", "unknown"]
+"""harmful: proven worse than allowed. healthy: proven to be within what is allowed. undecided:
+measured, and neither is proven. unknown: not measured."""
+
+ENDED: tuple[Phase, ...] = ("succeeded", "rolled_back", "failed", "aborted")
+PROMOTED: tuple[Phase, ...] = ("promoting", "watching", "succeeded")
+"""Phases in which the challenger is, or becomes, the champion."""
+
+FORMAT = 1
+MOST_BYTES = 200_000
+_MOST_EVALUATIONS = 120
+_MOST_COMMANDS = 50
+_MOST_CHARACTERS = 600
+
+
+class VersionRef(Record):
+    """One of the two versions: number in the registry, and the revision that serves it."""
+
+    version: int = Field(ge=1)
+    revision: str
+
+
+class Command(Record):
+    """What a person told a rollout to do.
+
+    Attributes:
+        kind: What.
+        who: Who said so.
+        at: When.
+        why: Why, in their words.
+        outcome: What came of it; empty until a decision has read it.
+    """
+
+    kind: CommandKind
+    who: str = Field(min_length=1, max_length=200)
+    at: AwareDatetime
+    why: str = Field("", max_length=_MOST_CHARACTERS)
+    outcome: str = ""
+
+
+class Hold(Record):
+    """Why nothing advances until a person says more.
+
+    Attributes:
+        kind: paused: somebody said so. question: the rollout asks whether to go on. edited: a
+            person changed the traffic by hand.
+        since: From when on.
+        reason: In words.
+        about: Criteria that a question is about; an approval accepts their differences.
+    """
+
+    kind: Literal["paused", "question", "edited"]
+    since: AwareDatetime
+    reason: str
+    about: tuple[str, ...] = ()
+
+
+class Reading(Record):
+    """One comparison of one criterion: the numbers, and what they say.
+
+    Attributes:
+        criterion: Its name; with a slice `name[value]`.
+        test: margin: against the version that serves at the same time. maximum, minimum: a bound.
+        verdict: What the interval says.
+        n_stable: Values of the arm that it is compared with; 0 against a bound.
+        n_challenger: Values of the challenger.
+        stable: Estimate of the arm that it is compared with; None when unknown or there is none.
+        challenger: Estimate of the challenger's.
+        difference: Harm above 0: how much worse, in the unit of `limit`.
+        low: Lower end of the interval of the difference that is valid at every look.
+        high: Upper end.
+        limit: How much worse is allowed; in the unit of the criterion, relative ones as a ratio.
+        reason: In words.
+    """
+
+    criterion: str
+    test: Literal["margin", "maximum", "minimum"]
+    verdict: Verdict
+    n_stable: int = 0
+    n_challenger: int = 0
+    stable: float | None = None
+    challenger: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    reason: str
+
+
+class Evaluation(Record):
+    """One look at the evidence, as it is shown and plotted.
+
+    Attributes:
+        at: When.
+        phase: Phase in which it was judged.
+        step: Position of the step.
+        action: What was decided.
+        verdict: Of all criteria together.
+        traffic: As wanted from then on.
+        n_challenger: Requests of the challenger in this stage.
+        n_stable: Requests of the arm that it is compared with.
+        readings: Every comparison.
+        reason: Why.
+    """
+
+    at: AwareDatetime
+    phase: Phase
+    step: int
+    action: str
+    verdict: Verdict
+    traffic: Traffic
+    n_challenger: int
+    n_stable: int
+    readings: tuple[Reading, ...] = ()
+    reason: str
+
+
+class RolloutState(Record):
+    """A rollout, as it is stored.
+
+    Attributes:
+        model: Name of the model.
+        service: Name of its InferenceService.
+        stable: The version that serves when the rollout begins.
+        challenger: The version that is rolled out.
+        attempt: How many rollouts of this challenger there were with this one.
+        phase: Where it stands.
+        step: Position in the policy's steps, from 0.
+        traffic: The split that is wanted.
+        confirmed: The split that was last seen to be in force. While it is another one than
+            `traffic`, a change is under way.
+        started_at: When it began.
+        phase_started_at: When this phase, or this step of it, began.
+        evidence_from: From when on requests count in this stage.
+        ticked_at: The last decision.
+        evaluated_at: The last look at the evidence.
+        active_seconds: Time that counts against the maximum duration.
+        n_evaluations: Looks so far.
+        n_harmful: Harmful ones in a row.
+        n_source_errors: Ticks in a row on which the source of metrics did not answer.
+        hold: Why nothing advances until a person speaks; None: nothing holds.
+        approved: Whether the way out of this phase was approved.
+        accepted: Criteria whose difference a person has accepted.
+        ending: What a rollback ends in.
+        compared_from: Begin of the last stage in which both versions answered.
+        bounds: By criterion, the level that the stable version was proven to keep, with the margin:
+            what the promoted version is watched against.
+        promoted_at: When all traffic went to the challenger.
+        ended_at: When it ended.
+        standby_released: Whether the version that lost has been let go.
+        commands: What people said, the newest last.
+        reason: Why it stands where it stands.
+        history: Looks at the evidence, the oldest ones thinned out.
+        cursor: What the source of metrics must remember from tick to tick; opaque here.
+    """
+
+    model: str
+    service: str
+    stable: VersionRef
+    challenger: VersionRef
+    attempt: int = Field(1, ge=1)
+    phase: Phase = "pending"
+    step: int = Field(0, ge=0)
+    traffic: Traffic
+    confirmed: Traffic
+    started_at: AwareDatetime
+    phase_started_at: AwareDatetime
+    evidence_from: AwareDatetime
+    ticked_at: AwareDatetime
+    evaluated_at: AwareDatetime | None = None
+    active_seconds: float = 0.0
+    n_evaluations: int = 0
+    n_harmful: int = 0
+    n_source_errors: int = 0
+    hold: Hold | None = None
+    approved: bool = False
+    accepted: tuple[str, ...] = ()
+    ending: Ending | None = None
+    compared_from: AwareDatetime | None = None
+    bounds: Mapping[str, float] = Field(default_factory=dict)
+    promoted_at: AwareDatetime | None = None
+    ended_at: AwareDatetime | None = None
+    standby_released: bool = False
+    commands: tuple[Command, ...] = ()
+    reason: str
+    history: tuple[Evaluation, ...] = ()
+    cursor: str = Field("", max_length=50_000)
+
+    @staticmethod
+    def begin(
+        model: str,
+        service: str,
+        *,
+        stable: VersionRef,
+        challenger: VersionRef,
+        now: datetime,
+        attempt: int = 1,
+    ) -> "RolloutState":
+        """A rollout that has not done anything yet.
+
+        Raises:
+            ValueError: both versions are the same.
+        """
+        if stable.version == challenger.version:
+            raise ValueError(f"version {stable.version} of {model} cannot replace itself")
+        everybody = Traffic(stable=100)
+        return RolloutState(
+            model=model,
+            service=service,
+            stable=stable,
+            challenger=challenger,
+            attempt=attempt,
+            traffic=everybody,
+            confirmed=everybody,
+            started_at=now,
+            phase_started_at=now,
+            evidence_from=now,
+            ticked_at=now,
+            reason=f"version {challenger.version} waits until its revision is ready",
+        )
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing more will be decided but to let the losing version go."""
+        return self.phase in ENDED
+
+    @property
+    def unread_commands(self) -> tuple[Command, ...]:
+        """Commands that no decision has read."""
+        return tuple(command for command in self.commands if not command.outcome)
+
+    def with_command(self, command: Command) -> "RolloutState":
+        """The state after somebody spoke; the next decision acts on it."""
+        kept = (*self.commands, command)[-_MOST_COMMANDS:]
+        return self.model_copy(update={"commands": kept})
+
+    def with_evaluation(self, evaluation: Evaluation) -> "RolloutState":
+        """The state after a look. Of many looks, every second of the older half is forgotten."""
+        history = (*self.history, evaluation)
+        if len(history) > _MOST_EVALUATIONS:
+            history = _thinned(history)
+        return self.model_copy(update={"history": history})
+
+    def to_storage(self) -> str:
+        """The stored form: JSON of at most 200 kB, the history thinned out as far as that asks."""
+        state = self
+        while True:
+            content = {"format": FORMAT, **state.model_dump(mode="json", exclude_defaults=True)}
+            text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+            if len(text.encode()) <= MOST_BYTES or not state.history:
+                return text
+            state = state.model_copy(update={"history": _thinned(state.history)})
+
+    @staticmethod
+    def from_storage(text: str) -> "RolloutState":
+        """The state of its stored form.
+
+        Raises:
+            RolloutError: it is none, or was written by a later version of this platform.
+        """
+        try:
+            content: Any = json.loads(text)
+            found = content.pop("format")
+            if found != FORMAT:
+                raise RolloutError(
+                    f"the state of a rollout has format {found}, this platform reads {FORMAT}: "
+                    "use the version of the platform that wrote it"
+                )
+            return RolloutState.model_validate(content)
+        except (ValueError, KeyError, AttributeError, TypeError, ValidationError) as error:
+            raise RolloutError(f"the state of a rollout cannot be read: {error}") from error
+
+
+def _thinned(history: tuple[Evaluation, ...]) -> tuple[Evaluation, ...]:
+    """Every second evaluation of the older half, and all of the newer; a lone one goes."""
+    half = len(history) // 2
+    return history[1:half:2] + history[half:] if half else ()
+
+
+def phases() -> tuple[Phase, ...]:
+    """All phases, in the order in which a rollout may see them."""
+    return get_args(Phase)
