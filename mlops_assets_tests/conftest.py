@@ -22,6 +22,7 @@ for _name in ("MLOPS_HOME", "DAGSTER_HOME", "MUSIC_THERAPY_DATA"):
 
 
 settings.register_profile("machine", deadline=None)  # a busy machine is no failure
+settings.register_profile("nightly", deadline=None)  # --hypothesis-profile=nightly: much more
 settings.load_profile("machine")
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+_LOOP = asyncio.Runner()  # one for all: making a loop takes longer than a request
+
 
 @dataclass(frozen=True)
 class Response:
@@ -34,6 +36,6 @@ def call(
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    _LOOP.run(app(scope, receive, send))
     found = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
     return Response(sent[0]["status"], found, sent[1]["body"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets_tests.serving.packages import write_binary_model
+from mlops_assets_tests.serving.packages import write_binary_model, write_mixed_model
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +19,9 @@ def negative_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_binary_model(
         tmp_path_factory.mktemp("models") / "negative", sign=-1.0, digest="b" * 64
     )
+
+
+@pytest.fixture(scope="session")
+def mixed_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packaged model of three named classes that takes a number, a text and a boolean."""
+    return write_mixed_model(tmp_path_factory.mktemp("models") / "mixed")

@@ -2,10 +2,10 @@
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +40,7 @@ def wait_for(url: str, process: subprocess.Popen[str], seconds: float = _START_S
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            _, log = process.communicate()
+            log = process.log() if isinstance(process, Server) else ""
             raise AssertionError(f"ended with {process.returncode}: {log}")
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(url, timeout=1, trust_env=False).status_code == 200:
@@ -49,29 +49,42 @@ def wait_for(url: str, process: subprocess.Popen[str], seconds: float = _START_S
     raise AssertionError(f"{url} did not answer in {seconds} s")
 
 
+class Server(subprocess.Popen[str]):
+    """A process that dies with us. Its log is a file: a pipe that nobody reads would stop it."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `end`
+        command = [sys.executable, "-m", module, *arguments, f"--parent-pid={os.getpid()}"]
+        super().__init__(command, stderr=self._log, text=True)
+
+    def log(self) -> str:
+        """What it wrote."""
+        self._log.seek(0)
+        return self._log.read()
+
+    def end(self) -> None:
+        """SIGTERM, and SIGKILL when that does not end it."""
+        self.terminate()
+        try:
+            self.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self.wait()
+        self._log.close()
+
+
 @contextlib.contextmanager
-def running_module(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A `python -m module` that is ended by SIGTERM, and killed when that does not end it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments, f"--parent-pid={os.getpid()}"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def running_module(module: str, *arguments: str) -> Iterator[Server]:
+    """A `python -m module`, ended whatever happens."""
+    process = Server(module, *arguments)
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stderr is not None:
-            process.stderr.close()
+        process.end()
 
 
 @contextlib.contextmanager
-def running_gateway(home: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+def running_gateway(home: Path, port: int) -> Iterator[Server]:
     """A gateway whose port answers."""
     arguments = (f"--home={home}", f"--port={port}")
     with running_module("mlops_assets.serving.gateway", *arguments) as process:

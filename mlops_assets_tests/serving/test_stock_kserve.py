@@ -99,6 +99,10 @@ CASES = {
     "v1_null": v1([[None, 1.0, 2.0]], "wrong rows"),
     "v1_no_instances": v1(b'{"rows": 1}', "wrong rows"),
     "v1_no_object": v1(b"[1]", "wrong rows"),
+    "v1_both": v1(
+        json.dumps({"instances": [_YES], "inputs": [_YES]}).encode(),
+        "`instances` and `inputs` at once",
+    ),
     "v1_text_type": v1([_YES], "V1 with another content type", content_type="text/plain"),
     "v1_cloud_event": v1(
         [_YES], "CloudEvents", ce_id="7", ce_type="t", ce_source="s", ce_specversion="1.0"
@@ -163,7 +167,7 @@ def servers(positive_model: Path) -> Iterator[tuple[str, str]]:
             with running_predictor(positive_model, "--model-version=3") as ours:
                 yield url, ours
         finally:
-            stock.terminate()
+            stock.kill()  # it may not heed SIGTERM, and leaving the block waits for its end
 
 
 def documented() -> dict[str, tuple[int | None, int | None]]:

@@ -266,8 +266,11 @@ class PredictorApp:
     def _openapi(self) -> Reply:
         from mlops_assets.serving.predictor.openapi import build_openapi
 
+        settings = self._settings
         return json_reply(
-            build_openapi(self._settings.model_name, self._manifest, self._settings.max_rows)
+            build_openapi(
+                settings.model_name, settings.model_version, self._manifest, settings.max_rows
+            )
         )
 
 

@@ -124,17 +124,18 @@ class RequestHeaders:
         """The caller's id of the request, if any.
 
         Raises:
-            RequestError: 400, it is too long or holds control characters.
+            RequestError: 400, it is too long or holds other characters than printable ASCII ones,
+                which would come back changed, and two ids as one.
         """
         ce_id = self._get(b"ce-id")
         raw = ce_id or self._get(b"x-request-id")
         if not raw:
             return None
-        text = raw.decode("utf-8", "replace")
-        if len(text) > MAX_ID_LENGTH or not text.isprintable():
+        text = raw.decode("latin-1")
+        if len(text) > MAX_ID_LENGTH or not (text.isascii() and text.isprintable()):
             name = "ce-id" if ce_id else "x-request-id"
             raise RequestError(
-                400, f"{name}: expected at most {MAX_ID_LENGTH} printable characters"
+                400, f"{name}: expected at most {MAX_ID_LENGTH} printable ASCII characters"
             )
         return text
 

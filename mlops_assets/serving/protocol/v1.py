@@ -23,7 +23,7 @@ from mlops_assets.serving.protocol.refusal import RequestError, shown
 _JSON_TYPES: dict[str, Any] = {
     "number": float | None,
     "category": str | int | float | bool | None,
-    "boolean": bool | int | None,
+    "boolean": bool | float | None,
 }
 _PLACE = re.compile(r"^(instances|inputs)(?:\[(\d+)\])?(?:\[(\d+)\]|\.(.*))?$", re.DOTALL)
 
@@ -50,7 +50,7 @@ class V1Decoder:
         """
         try:
             request = self._rows.decode(body)
-            rows = request.instances if request.inputs is msgspec.UNSET else request.inputs
+            rows = _one_of(request)
         except msgspec.ValidationError as error:
             rows = self._decode_single(body, error)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -87,8 +87,7 @@ class V1Decoder:
             request = self._single.decode(body)
         except (msgspec.DecodeError, RecursionError):
             raise self._refusal(body, str(error)) from error
-        single = request.instances if request.inputs is msgspec.UNSET else request.inputs
-        return [single]
+        return [_one_of(request)]
 
     def _refusal(self, body: bytes, problem: str) -> RequestError:
         """What the typed decoder found wrong, with the place, the expected and the found."""
@@ -126,6 +125,14 @@ class V1Decoder:
         problem = "is no feature" if "unknown" in what else "is missing"
         known = ", ".join(field.name for field in self._features[:20])
         return RequestError(400, f"{where}: {name!r} {problem}; expected {known}")
+
+
+def _one_of(request: Any) -> Any:
+    if request.inputs is msgspec.UNSET:
+        return request.instances
+    if request.instances is not msgspec.UNSET:
+        raise RequestError(400, "expected instances or inputs, which mean the same; found both")
+    return request.inputs
 
 
 def _row_type(features: list[FeatureField]) -> Any:

@@ -1,12 +1,11 @@
 """The predictor's answers, and that no request whatever gets a 5xx."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlops_assets.serving.predictor.app import PredictorApp
@@ -15,10 +14,10 @@ from mlops_assets.serving.predictor.metrics import Metrics
 from mlops_assets.serving.predictor.model import load_model
 from mlops_assets.serving.predictor.settings import PredictorSettings
 from mlops_assets_tests.serving.asgi import Response, call
+from mlops_assets_tests.serving.effort import fuzzing
 
 V1, V2 = "/v1/models/toy:predict", "/v2/models/toy/infer"
-EXAMPLES = 50_000 if os.environ.get("NIGHTLY") else 800
-FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = fuzzing(400, 10_000)
 
 
 @pytest.fixture(scope="module")
