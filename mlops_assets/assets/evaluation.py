@@ -17,8 +17,9 @@ from mlops_assets.data.snapshots import Lake
 from mlops_assets.modeling.evaluation import Evaluation
 from mlops_assets.modeling.features import BuiltFrame, TrainingFrame
 from mlops_assets.modeling.gates import GateResult
+from mlops_assets.modeling.mlflow_registry import CHAMPION, RegisteredVersion
 from mlops_assets.modeling.split import SplitRule
-from mlops_assets.modeling.tracking import CHAMPION, RegisteredVersion, Tracking
+from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.spec import ModelSpec
 
 if TYPE_CHECKING:

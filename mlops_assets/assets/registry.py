@@ -8,7 +8,8 @@ from mlops_assets.assets.attributes import asset_attributes, readable_failures
 from mlops_assets.assets.evaluation import SPLIT_TAG, JudgedModel
 from mlops_assets.assets.training import mlflow_links
 from mlops_assets.errors import RegistryError
-from mlops_assets.modeling.tracking import RegisteredVersion, Tracking
+from mlops_assets.modeling.mlflow_registry import RegisteredVersion
+from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.spec import ModelSpec
 
 
@@ -34,7 +35,7 @@ def build_model_version(spec: ModelSpec) -> dg.AssetsDefinition:
                 model_digest=candidate.model_digest,
                 uri=candidate.uri,
                 mlflow_run_id=candidate.mlflow_run_id,
-                tags=_tags(spec, evaluation, context.run_id),
+                tags=_tags(spec, evaluation, context.run.run_id),
             )
         return dg.MaterializeResult(
             value=version,

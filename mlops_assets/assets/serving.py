@@ -9,7 +9,8 @@ from mlops_assets.assets.attributes import asset_attributes, readable_failures
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import build_inference_service, manifest_digest
 from mlops_assets.modeling.manifest import read_manifest
-from mlops_assets.modeling.tracking import RegisteredVersion, Tracking
+from mlops_assets.modeling.mlflow_registry import RegisteredVersion
+from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.serving.backend import ServingBackend
 from mlops_assets.spec import ModelSpec
 

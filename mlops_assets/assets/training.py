@@ -12,8 +12,9 @@ from mlops_assets.assets.attributes import asset_attributes, readable_failures
 from mlops_assets.data.snapshots import Lake
 from mlops_assets.modeling.features import BuiltFrame, TrainingFrame
 from mlops_assets.modeling.manifest import OnnxAgreement
+from mlops_assets.modeling.mlflow_runs import RunIdentity
 from mlops_assets.modeling.split import SplitRule
-from mlops_assets.modeling.tracking import RunIdentity, Tracking
+from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.spec import ModelSpec
 
 
@@ -59,8 +60,8 @@ def build_trained_model(spec: ModelSpec) -> dg.AssetsDefinition:
         lake: dg.ResourceParam[Lake],
         tracking: dg.ResourceParam[Tracking],
     ) -> dg.MaterializeResult:
-        identity = RunIdentity(context.run_id, context.asset_key.to_user_string())
-        name = f"{spec.name} {context.run_id[:8]}"
+        identity = RunIdentity(context.run.run_id, context.asset_key.to_user_string())
+        name = f"{spec.name} {context.run.run_id[:8]}"
         with (
             readable_failures(),
             tracking.run(spec.registered_model, identity, name) as run_id,

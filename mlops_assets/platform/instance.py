@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from mlops_assets.errors import PlatformError
-from mlops_assets.platform.half_written import alone, has_rows, put_aside
+from mlops_assets.half_written import alone, has_rows, put_aside
 from mlops_assets.platform.home import Home, write_aside
 
 _FOLDERS = ("storage", "local_artifact_storage", "compute_logs")

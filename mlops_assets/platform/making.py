@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mlops_assets.modeling.mlflow_database import ensure_database
 from mlops_assets.platform.events import Event, Message, ModelMade, StepStarted
 from mlops_assets.platform.evidence import find_lost, read_record
 from mlops_assets.platform.execution import execute
 from mlops_assets.platform.home import Home
 from mlops_assets.platform.instance import CodeLocation
-from mlops_assets.platform.mlflow_database import ensure_database
 from mlops_assets.platform.pipelines import MODEL_TAG, Pipeline, missing_partitions, read_states
 from mlops_assets.platform.sources import DocumentSource
 from mlops_assets.platform.staleness import SOURCE, AssetState, Plan, decide_stale
@@ -88,7 +88,7 @@ def _tell(bench: Workbench, event: Event) -> None:
     MLflow server makes it meanwhile, or else this does."""
     bench.emit(event)
     if isinstance(event, StepStarted) and event.step not in _WITHOUT_MLFLOW:
-        ensure_database(bench.home)
+        ensure_database(bench.home.mlflow_database)
 
 
 def _look(

@@ -10,16 +10,16 @@ import socket
 import sys
 from pathlib import Path
 
+from mlops_assets.modeling.mlflow_database import ensure_database
 from mlops_assets.platform.environment import PAGES_NICENESS
 from mlops_assets.platform.home import Home
-from mlops_assets.platform.mlflow_database import ensure_database
 
 
 def main() -> None:
     """`python -m mlops_assets.platform.mlflow_server HOME HOST PORT`."""
     root, host, port = sys.argv[1:]
     home = Home(Path(root))
-    ensure_database(home)  # first: a training may wait for it
+    ensure_database(home.mlflow_database)  # first: a training may wait for it
     os.nice(PAGES_NICENESS)
     serve(home, host, int(port))
 

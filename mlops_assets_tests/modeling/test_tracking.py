@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.errors import RegistryError
-from mlops_assets.modeling.tracking import RegisteredVersion, RunIdentity, Tracking
+from mlops_assets.modeling.mlflow_registry import RegisteredVersion
+from mlops_assets.modeling.mlflow_runs import RunIdentity
+from mlops_assets.modeling.tracking import Tracking
 
 IDENTITY = RunIdentity("dagster-1", "churn/trained_model")
 

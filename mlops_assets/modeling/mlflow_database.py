@@ -9,19 +9,21 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from mlops_assets.platform.half_written import alone, has_rows, put_aside
-from mlops_assets.platform.home import Home
+from mlops_assets.half_written import alone, has_rows, put_aside
 
 
-def ensure_database(home: Home) -> None:
+def ensure_database(path: Path) -> None:
     """Makes MLflow's database when there is none. Safe from several processes at once.
+
+    Args:
+        path: The file; its folder is made too.
 
     Raises:
         PlatformError: the file that is there is no SQLite database.
     """
-    path = home.mlflow_database
     if is_whole(path):
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     with alone(path.with_name(f".{path.name}.lock")):
         if is_whole(path):
             return

@@ -1,0 +1,48 @@
+"""One MLflow tracking server and registry: where it is, and MLflow's own client for it.
+
+It takes its server as an argument and touches none of MLflow's global state, so several can live
+in one process.
+"""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_assets.modeling.mlflow_database import ensure_database
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MODEL_DIGEST = "mlops.model_digest"
+"""Tag of logged models and of versions: SHA-256 of the model's canonical content."""
+
+VALUE_LIMIT = 5_000
+"""Characters of a tag or parameter; the server refuses longer ones."""
+
+_SQLITE = "sqlite:///"
+
+
+class MlflowConnection:
+    """A tracking server and registry. A SQLite file that is not there is made, whole, on first use.
+
+    Args:
+        uri: Of the tracking server and registry: `sqlite:///…` or `http://…`.
+        artifact_root: Where new experiments keep artifacts; None leaves it to the server.
+        ui_url: Where people look at it; links are made of it. None: no links.
+    """
+
+    def __init__(self, uri: str, artifact_root: str | None = None, ui_url: str | None = None):
+        self.uri = uri
+        self.artifact_root = artifact_root
+        self.ui_url = ui_url
+
+    @cached_property
+    def client(self) -> "MlflowClient":
+        """MLflow's own client, for what this class does not cover."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
+        from mlflow import MlflowClient
+
+        if self.uri.startswith(_SQLITE):
+            ensure_database(Path(self.uri.removeprefix(_SQLITE).partition("?")[0]))
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)

@@ -1,0 +1,153 @@
+"""The registry of versions, and who serves: MLflow's registered models and aliases.
+
+`challenger` is the newest registered version, `champion` the one that serves, `previous` the
+champion before it. Stages are never used.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from pydantic import BaseModel, ConfigDict
+
+from mlops_assets.errors import RegistryError
+from mlops_assets.modeling.mlflow_connection import MODEL_DIGEST, VALUE_LIMIT, MlflowConnection
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+
+
+class RegisteredVersion(BaseModel):
+    """A version in the registry.
+
+    Attributes:
+        name: Registered model.
+        version: Its number.
+        model_digest: SHA-256 of the model's canonical content.
+        uri: Where the package lies, immutable.
+        mlflow_run_id: Run that trained it.
+        tags: What data, code and evidence made it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: int
+    model_digest: str
+    uri: str
+    mlflow_run_id: str
+    tags: dict[str, str]
+
+
+class MlflowRegistry(MlflowConnection):
+    """The registered versions of a tracking server."""
+
+    def register(
+        self, name: str, *, model_digest: str, uri: str, mlflow_run_id: str, tags: Mapping[str, str]
+    ) -> RegisteredVersion:
+        """A version of a model, with the alias `challenger` unless it is the champion.
+
+        The same digest gives the same version: a second call changes its tags at most.
+
+        Raises:
+            RegistryError: the server refused.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._ensure_registered_model(name)
+            version = self.version_of_digest(name, model_digest)
+            if version is None:
+                created = self.client.create_model_version(
+                    name, source=uri, run_id=mlflow_run_id, tags={MODEL_DIGEST: model_digest}
+                )
+                version = _registered(created)
+            for key, value in tags.items():
+                if version.tags.get(key) != value[:VALUE_LIMIT]:
+                    number = str(version.version)
+                    self.client.set_model_version_tag(name, number, key, value[:VALUE_LIMIT])
+            champion = self.version_of_alias(name, CHAMPION)
+            if champion is None or champion.version != version.version:
+                self.client.set_registered_model_alias(name, CHALLENGER, str(version.version))
+        except MlflowException as error:
+            raise RegistryError(f"{name}: {self.uri} refused to register: {error}") from error
+        return self.version(name, version.version)
+
+    def promote(self, name: str, version: int) -> None:
+        """Makes a version champion, the former champion `previous`. Safe to repeat and to be killed
+        between its steps: `previous` is written first, and only while it still is the champion."""
+        champion = self.version_of_alias(name, CHAMPION)
+        if champion is None or champion.version != version:
+            if champion is not None:
+                self.client.set_registered_model_alias(name, PREVIOUS, str(champion.version))
+            self.client.set_registered_model_alias(name, CHAMPION, str(version))
+        challenger = self.version_of_alias(name, CHALLENGER)
+        if challenger is not None and challenger.version == version:
+            self.client.delete_registered_model_alias(name, CHALLENGER)
+
+    def remove_aliases(self, name: str) -> None:
+        """Takes every alias of ours off a registered model. The versions stay."""
+        for alias in (CHALLENGER, CHAMPION, PREVIOUS):
+            if self.version_of_alias(name, alias) is not None:
+                self.client.delete_registered_model_alias(name, alias)
+
+    def version(self, name: str, version: int) -> RegisteredVersion:
+        """One version. Raises RegistryError when there is none."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return _registered(self.client.get_model_version(name, str(version)))
+        except MlflowException as error:
+            raise RegistryError(f"{name} version {version}: not in {self.uri}") from error
+
+    def version_of_alias(self, name: str, alias: str) -> RegisteredVersion | None:
+        """The version that an alias names, or None."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return _registered(self.client.get_model_version_by_alias(name, alias))
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None  # MLflow answers the latter for an alias that is not there
+            raise RegistryError(f"{name}@{alias}: {self.uri} answered {error}") from error
+
+    def version_of_digest(self, name: str, model_digest: str) -> RegisteredVersion | None:
+        """The oldest version with this content, or None."""
+        found = self.client.search_model_versions(
+            f"name = '{name}' and tags.`{MODEL_DIGEST}` = '{model_digest}'"
+        )
+        return min(map(_registered, found), key=lambda v: v.version, default=None)
+
+    @contextlib.contextmanager
+    def package(self, uri: str) -> Iterator[Path]:
+        """The directory of a package, fetched into a temporary place when it is not local."""
+        parsed = urlparse(uri)
+        if parsed.scheme in ("", "file"):
+            yield Path(unquote(parsed.path))
+            return
+        from mlflow.artifacts import download_artifacts
+
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(download_artifacts(uri, dst_path=scratch, tracking_uri=self.uri))
+
+    def _ensure_registered_model(self, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+def _registered(version: Any) -> RegisteredVersion:
+    return RegisteredVersion(
+        name=version.name,
+        version=int(version.version),
+        model_digest=version.tags.get(MODEL_DIGEST, ""),
+        uri=version.source,
+        mlflow_run_id=version.run_id or "",
+        tags=dict(version.tags),
+    )
