@@ -30,6 +30,44 @@ class Condition(_Record):
     lastTransitionTime: datetime | None = None  # noqa: N815  KServe's field
 
 
+class RevisionStatus(_Record):
+    """What one revision is, as its backend reports it.
+
+    Attributes:
+        name: Name of the revision.
+        phase: starting: not ready yet. ready: answers its probe. failed: it did not start, or
+            ended so often that it is not expected to recover.
+        reason: Why, with its last words.
+        n_crashes: How often its process or container ended by itself after it was ready.
+    """
+
+    name: str
+    phase: Literal["starting", "ready", "failed"]
+    reason: str = ""
+    n_crashes: int = 0
+
+
+class Declaration(_Record):
+    """What a service is told to be; not what it is.
+
+    Attributes:
+        manifest: The InferenceService as declared.
+        percent: Share by revision as last asked for, by the manifest or by a split since.
+        shadow: Revision that is to get copies of requests.
+    """
+
+    manifest: Mapping[str, Any]
+    percent: Mapping[str, int]
+    shadow: str | None = None
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """Names of the declared revisions, the stable one first."""
+        spec = self.manifest["spec"]
+        canaries = [entry["predictor"] for entry in spec.get("canary") or []]
+        return tuple(block["name"] for block in (spec["predictor"], *canaries))
+
+
 class ServiceStatus(_Record):
     """What a service is, as its backend reports it.
 
@@ -44,6 +82,7 @@ class ServiceStatus(_Record):
         shadow: The revision that gets copies of requests now; None: there is none, or not ready.
         url: Where the service answers.
         manifest_digest: The manifest that this status speaks of; a newer one was not seen yet.
+        revisions: Each revision that runs, or should.
     """
 
     service: str
@@ -56,6 +95,7 @@ class ServiceStatus(_Record):
     url: str
     manifest_digest: str
     shadow: str | None = None
+    revisions: tuple[RevisionStatus, ...] = ()
 
 
 class ServingBackend(Protocol):
@@ -66,6 +106,9 @@ class ServingBackend(Protocol):
 
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Declare a service. Returns once the declaration is stored, before anything is ready."""
+
+    def declaration(self, service: str) -> Declaration | None:
+        """What a service is told to be; None when it was never declared."""
 
     def wait_ready(self, service: str, version: int, timeout_seconds: float) -> ServiceStatus:
         """The status once the revision of this version is ready and has the traffic.

@@ -9,9 +9,9 @@ import httpx
 
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import manifest_digest, revision_name
-from mlops_assets.serving.backend import ServiceStatus
+from mlops_assets.serving.backend import Declaration, ServiceStatus
 from mlops_assets.serving.home import ServingHome, read_json, write_json
-from mlops_assets.serving.split import Split, require_split
+from mlops_assets.serving.split import Split, read_split, require_split
 from mlops_assets.serving.status import read_status
 
 _POLL_SECONDS = 0.05
@@ -52,6 +52,21 @@ class EmbeddedServing:
         path = self._home.manifest(_checked(manifest["metadata"]["name"]))
         if read_json(path) != manifest:
             write_json(path, manifest)
+
+    def declaration(self, service: str) -> Declaration | None:
+        """What stands in the folder: the manifest, and the split where one holds."""
+        manifest = read_json(self._home.manifest(_checked(service)))
+        if manifest is None:
+            return None
+        canaries = manifest["spec"].get("canary") or []
+        percent = {entry["predictor"]["name"]: int(entry["trafficPercent"]) for entry in canaries}
+        stable = manifest["spec"]["predictor"]["name"]
+        percent = {stable: 100 - sum(percent.values()), **percent}
+        content = read_json(self._home.traffic(service))
+        split = None if content is None else read_split(content)
+        if split is None or not split.fits(percent):
+            return Declaration(manifest=manifest, percent=percent)
+        return Declaration(manifest=manifest, percent=split.percent, shadow=split.shadow)
 
     def wait_ready(self, service: str, version: int, timeout_seconds: float) -> ServiceStatus:
         """The status once the revision of this version is ready and has the traffic."""

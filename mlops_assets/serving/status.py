@@ -1,10 +1,10 @@
 """The status of a service in the form that KServe writes it, to and fro. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from mlops_assets.serving.backend import Condition, Phase, ServiceStatus
+from mlops_assets.serving.backend import Condition, Phase, RevisionStatus, ServiceStatus
 
 
 def build_status(
@@ -18,6 +18,7 @@ def build_status(
     url: str,
     manifest_digest: str,
     shadow: str | None = None,
+    revisions: Sequence[RevisionStatus] = (),
     now: datetime,
 ) -> dict[str, Any]:
     """KServe's `status` of a service, with the manifest that it speaks of beside it.
@@ -56,6 +57,7 @@ def build_status(
         },
         "manifestDigest": manifest_digest,
         "shadowRevision": shadow,
+        "revisions": [revision.model_dump() for revision in revisions],
     }
     if failed_revision is not None:
         status["modelStatus"]["lastFailureInfo"] = {
@@ -93,6 +95,9 @@ def read_status(service: str, status: Mapping[str, Any]) -> ServiceStatus:
         url=status["url"],
         manifest_digest=status["manifestDigest"],
         shadow=status.get("shadowRevision"),
+        revisions=tuple(
+            RevisionStatus.model_validate(item) for item in status.get("revisions", ())
+        ),
     )
 
 

@@ -164,6 +164,41 @@ def test_a_split_that_nothing_could_follow_changes_nothing(
     assert backend.traffic("toy") == {"v1": 100}
 
 
+def test_a_declaration_tells_what_was_asked_for(
+    backend: ServingBackend, manifest: dict[str, Any], negative_model: Path
+) -> None:
+    assert backend.declaration("nobody") is None
+    both = with_canary(manifest, toy_manifest(negative_model, 2, digest="c" * 64), 10)
+    backend.apply(both)
+    told = backend.declaration("toy")
+    assert told is not None
+    assert (told.revisions, told.percent, told.shadow) == (("v1", "v2"), {"v1": 90, "v2": 10}, None)
+    backend.set_traffic("toy", {"v1": 100}, shadow="v2")
+    told = backend.declaration("toy")
+    assert told is not None
+    assert ({k: v for k, v in told.percent.items() if v}, told.shadow) == ({"v1": 100}, "v2")
+
+
+def test_each_revision_has_a_status_of_its_own(
+    backend: ServingBackend, manifest: dict[str, Any], negative_model: Path
+) -> None:
+    backend.apply(manifest)
+    backend.wait_ready("toy", 1, 20.0)
+    backend.apply(with_canary(manifest, toy_manifest(negative_model, 2, digest="c" * 64)))
+    deadline = time.monotonic() + 20
+    while True:
+        status = backend.status("toy")
+        assert status is not None
+        found = {revision.name: revision for revision in status.revisions}
+        if "v2" in found and found["v2"].phase == "failed":
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert f"expected {'c' * 64}" in found["v2"].reason
+    assert (found["v1"].phase, found["v1"].n_crashes) == ("ready", 0)
+    assert backend.traffic("toy")["v1"] == 100
+
+
 def test_wrong_rows_are_refused_with_the_reason(
     backend: ServingBackend, manifest: dict[str, Any]
 ) -> None:

@@ -46,6 +46,8 @@ class Replica:
         self.state = ReplicaState("starting", "its process was not started yet")
         self.upstream: Upstream | None = None
         self.n_in_flight = 0
+        self.n_crashes = 0  # since it was first started
+        self._last_crash = ""
         self.features: tuple[str, ...] = ()  # known once it was probed
         self._settings = settings
         self._socket_path = socket_path
@@ -88,8 +90,10 @@ class Replica:
                 problem = await self._start_process()
                 if problem is None:
                     was_ready = True
-                    self._become("ready", "answered the probe")
+                    self._become("ready", self._ready_reason())
                     problem = await self._watch()
+                    self.n_crashes += 1
+                    self._last_crash = problem
             except OSError as error:
                 problem = f"its process could not be started: {error}"
             self.upstream = None
@@ -99,6 +103,12 @@ class Replica:
             if not was_ready:
                 self._become("failed", problem)
                 await asyncio.sleep(min(_LONGEST_BACKOFF_SECONDS, 2.0**n_failures))
+
+    def _ready_reason(self) -> str:
+        if not self.n_crashes:
+            return "answered the probe"
+        times = "once" if self.n_crashes == 1 else f"{self.n_crashes} times"
+        return f"answered the probe; before, it ended {times}: {self._last_crash}"
 
     def _become(self, phase: str, reason: str) -> None:
         if phase == "starting" and self.state.phase == "failed":

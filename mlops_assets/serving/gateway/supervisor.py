@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.errors import ServingError
+from mlops_assets.serving.backend import RevisionStatus
 from mlops_assets.serving.gateway.plan import Plan, build_plan
 from mlops_assets.serving.gateway.replica import Replica
 from mlops_assets.serving.gateway.revisions import (
@@ -204,9 +205,23 @@ class Supervisor:
             url=f"http://{self._settings.host}:{self._settings.port}/v1/models/{service.name}",
             manifest_digest=service.digest,
             shadow=service.shadow if self._shadow(service) else None,
+            revisions=self._revisions(service, plan),
             now=datetime.now(UTC),
         )
         self._write_status(service.name, status)
+
+    def _revisions(self, service: Service, plan: Plan) -> list[RevisionStatus]:
+        replicas = (self._replicas.get((service.name, r.key)) for r in plan.run)
+        return [
+            RevisionStatus(
+                name=replica.revision.name,
+                phase=replica.state.phase,
+                reason=replica.state.reason,
+                n_crashes=replica.n_crashes,
+            )
+            for replica in replicas
+            if replica is not None
+        ]
 
     def _publish_broken(self, name: str, problem: str) -> None:
         """A manifest that cannot be read; what served before goes on."""
