@@ -64,8 +64,10 @@ def hold(path: Path, instance: str) -> Iterator[PlatformLock]:
         holder = Holder(os.getpid(), instance, datetime.now(UTC).isoformat(timespec="seconds"))
         held = PlatformLock(descriptor, holder, _read(path))
         _write(descriptor, holder)
-        yield held
-        os.ftruncate(descriptor, 0)  # left in peace: the next start has nothing to clean up
+        try:
+            yield held
+        finally:
+            os.ftruncate(descriptor, 0)  # left in peace or refused, not killed
     finally:
         os.close(descriptor)
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlops_assets.modeling.mlflow_database import ensure_database
-from mlops_assets.platform.events import Event, Message, ModelMade, StepStarted
+from mlops_assets.platform.events import Event, Message, ModelMade
 from mlops_assets.platform.evidence import find_lost, read_record
 from mlops_assets.platform.execution import execute
 from mlops_assets.platform.home import Home
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 GATES = "evaluation"  # the asset whose blocking checks are the gates
 MOST_RUNS = 3  # the source is read, then what follows is made, then nothing is stale
-_WITHOUT_MLFLOW = (SOURCE, "features")
 _OTHER_RUN_SECONDS = 600.0
 _READY_SECONDS = 60.0
 
@@ -70,7 +68,7 @@ def bring_up_to_date(bench: Workbench, pipeline: Pipeline) -> ModelMade:
             bench.repository,
             pipeline,
             dict(plan.reasons),
-            lambda event: _tell(bench, event),
+            bench.emit,
             partitions if SOURCE in plan.reasons else (),
         )
         made += [asset for asset in plan.assets if asset not in made]
@@ -81,14 +79,6 @@ def bring_up_to_date(bench: Workbench, pipeline: Pipeline) -> ModelMade:
     if failure is None and plan.reasons:
         failure = "still stale after " + "; ".join(f"{k}: {v}" for k, v in plan.reasons.items())
     return _report(bench, pipeline.model, states, plan, failure, made, began)
-
-
-def _tell(bench: Workbench, event: Event) -> None:
-    """Passes an event on. Just before the first step that needs it, MLflow's database is there: the
-    MLflow server makes it meanwhile, or else this does."""
-    bench.emit(event)
-    if isinstance(event, StepStarted) and event.step not in _WITHOUT_MLFLOW:
-        ensure_database(bench.home.mlflow_database)
 
 
 def _look(

@@ -101,8 +101,9 @@ class Progress:
         match event:
             case Planned():
                 line.steps, line.n_done = list(event.reasons), 0
-                for step, reason in event.reasons.items():
-                    self._plain_only(f"{event.model} {step}: stale, since {reason}")
+                for reason in dict.fromkeys(event.reasons.values()):
+                    steps = [step for step, why in event.reasons.items() if why == reason]
+                    self._plain_only(f"{event.model} {', '.join(steps)}: stale, since {reason}")
             case StepStarted():
                 line.started_at = time.monotonic()
                 n, m = line.n_done + 1, max(len(line.steps), line.n_done + 1)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
+from mlops_assets.modeling.tracking import Tracking
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -28,9 +30,8 @@ def mlflow_resource(tracking_uri: str, experiment_name: str) -> dg.ResourceDefin
     @dg.resource(description="dagster-mlflow's mlflow_tracking, with its run status repaired.")
     def mlflow(context: dg.InitResourceContext) -> Iterator[Any]:
         from dagster_mlflow import mlflow_tracking
-        from mlflow import MlflowClient
 
-        client = MlflowClient(tracking_uri, tracking_uri)
+        client = Tracking(tracking_uri).client
         run_id = claim_run(client, experiment_name, str(context.run_id))
         config = {
             "experiment_name": experiment_name,

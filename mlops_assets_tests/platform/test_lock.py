@@ -77,3 +77,10 @@ def test_a_damaged_file_is_no_obstacle(lock: Path, text: str) -> None:
 def test_nobody_holds_a_lock_that_was_never_made(lock: Path) -> None:
     assert current_holder(lock) is None
     assert not lock.exists()
+
+
+def test_a_refused_start_is_not_taken_for_a_killed_one(lock: Path) -> None:
+    with pytest.raises(PlatformError, match="port"), hold(lock, "one"):
+        raise PlatformError("a port is taken")
+    with hold(lock, "two") as held:
+        assert held.former is None
