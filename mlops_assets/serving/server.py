@@ -1,4 +1,4 @@
-"""An ASGI application on granian, inside this process and its event loop."""
+"""An application on granian, inside this process and its event loop."""
 
 import asyncio
 import signal
@@ -15,7 +15,7 @@ def build_server(
     """A server that `await server.serve()` runs and `server.stop()` ends.
 
     Args:
-        app: The ASGI application.
+        app: An RSGI application, or else an ASGI one.
         host: Address to listen at.
         port: Port to listen at.
         socket_path: Unix socket to listen at instead.
@@ -36,7 +36,7 @@ def build_server(
         address=host,
         port=port,
         uds=socket_path,
-        interface=Interfaces.ASGINL,
+        interface=Interfaces.RSGI if hasattr(app, "__rsgi__") else Interfaces.ASGINL,
         http=HTTPModes.http1,
         websockets=False,
         backlog=1024,

@@ -15,7 +15,7 @@ from mlops_assets.serving.predictor.execution import Execution
 from mlops_assets.serving.predictor.metrics import Metrics
 from mlops_assets.serving.predictor.model import load_model
 from mlops_assets_tests.kubernetes.kinds import Object
-from mlops_assets_tests.serving.asgi import Response, call
+from mlops_assets_tests.serving.rsgi import Response, call
 
 MODEL_DIR = "/mnt/models"
 

@@ -15,7 +15,7 @@ from mlops_assets_tests.kubernetes.kinds import Object
 from mlops_assets_tests.kubernetes.kserve_knative import REVISION
 from mlops_assets_tests.kubernetes.objects import Objects
 from mlops_assets_tests.kubernetes.workloads import Workloads, is_ready
-from mlops_assets_tests.serving.asgi import Response
+from mlops_assets_tests.serving.rsgi import Response
 
 _STRIDE = 61  # has no divisor in common with 100
 

@@ -12,7 +12,7 @@ from mlops_assets_tests.kubernetes.containers import ContainerFailed, PredictorC
 from mlops_assets_tests.kubernetes.kinds import Object
 from mlops_assets_tests.kubernetes.objects import Objects, Write, now_text
 from mlops_assets_tests.kubernetes.refusal import Refusal
-from mlops_assets_tests.serving.asgi import Response
+from mlops_assets_tests.serving.rsgi import Response
 
 Outcome = Literal[
     "run", "never_ready", "crash_loop", "out_of_memory", "image_pull", "storage_initializer",

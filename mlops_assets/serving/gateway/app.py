@@ -1,8 +1,9 @@
-"""The gateway as an ASGI application: requests by service, and pages about itself."""
+"""The gateway as an RSGI application: requests by service, and pages about itself."""
 
 import asyncio
 import logging
 import time
+from urllib.parse import quote
 
 from mlops_assets.serving.gateway.mirror import Mirror
 from mlops_assets.serving.gateway.page import render_page
@@ -10,21 +11,19 @@ from mlops_assets.serving.gateway.router import Router
 from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.gateway.supervisor import Supervisor
 from mlops_assets.serving.gateway.traffic import Traffic
+from mlops_assets.serving.gateway.upstream import UpstreamReply
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.failures import FailureLog
 from mlops_assets.serving.prediction_log.truth import TruthLog, read_truths, require_token
-from mlops_assets.serving.protocol.http import (
-    Receive,
-    Reply,
+from mlops_assets.serving.protocol.http import Reply, json_reply, refusal_reply
+from mlops_assets.serving.protocol.refusal import RequestError
+from mlops_assets.serving.protocol.rsgi import (
+    Exchange,
     RequestHeaders,
     Scope,
-    Send,
-    json_reply,
     read_body,
-    refusal_reply,
     send_reply,
 )
-from mlops_assets.serving.protocol.refusal import RequestError
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,46 +43,50 @@ class GatewayApp:
         self.n_in_flight = 0
         self.farewell: asyncio.Task[None] | None = None  # kept, or it could be collected
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         """One request."""
-        if scope["type"] != "http":
-            return
         self.n_in_flight += 1
         try:
-            try:
-                reply = await self._answer(scope, receive)
-            except RequestError as error:
-                reply = refusal_reply(error)
-            except Exception:  # one request must not take the gateway down
-                _LOG.exception("request to %s failed", scope["path"])
-                reply = json_reply({"error": "the gateway failed on this request"}, 500)
-            if scope["method"] == "HEAD":
-                reply.body = b""
-            closing = self.draining or reply.status == 413
-            await send_reply(send, reply, [(b"connection", b"close")] if closing else [])
+            reply: Reply | UpstreamReply = await self._answer(scope, exchange)
+        except RequestError as error:
+            reply = refusal_reply(error)
+        except Exception:  # one request must not take the gateway down
+            _LOG.exception("request to %s failed", scope.path)
+            reply = json_reply({"error": "the gateway failed on this request"}, 500)
         finally:
             self.n_in_flight -= 1
+        closing = self.draining or reply.status == 413
+        more = [("connection", "close")] if closing else []
+        if isinstance(reply, UpstreamReply):
+            exchange.response_bytes(reply.status, reply.headers + more, reply.body)
+            return
+        if scope.method == "HEAD":
+            reply.body = b""
+        send_reply(exchange, reply, more)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
-        path: str = scope["path"]
-        if path == "/v1/ground-truth":
-            return await self._take_truth(scope, receive)
+    async def _answer(self, scope: Scope, exchange: Exchange) -> Reply | UpstreamReply:
+        path = scope.path
         service = find_service(path)
         if service is None:
-            return self._page(path, scope["method"])
-        headers = scope["headers"]
+            if path == "/v1/ground-truth":
+                return await self._take_truth(scope, exchange)
+            return self._page(path, scope.method)
+        headers = scope.headers
         declared = RequestHeaders(headers).content_length
-        body = await read_body(receive, declared, self._settings.max_body_bytes)
-        raw_path = scope.get("raw_path") or path.encode()
-        return await self._router.forward(service, scope["method"], raw_path, headers, body)
+        body = await read_body(exchange, declared, self._settings.max_body_bytes)
+        target = quote(path, safe="/:")
+        if query := scope.query_string:
+            target += f"?{query}"
+        return await self._router.forward(service, scope.method, target, headers, body)
 
-    async def _take_truth(self, scope: Scope, receive: Receive) -> Reply:
-        if scope["method"] != "POST":
-            raise RequestError(405, f"/v1/ground-truth: expected POST, found {scope['method']}")
-        headers = scope["headers"]
-        require_token(self._settings.sink_token, headers)
+    async def _take_truth(self, scope: Scope, exchange: Exchange) -> Reply:
+        if scope.method != "POST":
+            raise RequestError(405, f"/v1/ground-truth: expected POST, found {scope.method}")
+        headers = scope.headers
+        sent = headers.get("authorization") or ""
+        require_token(self._settings.sink_token, [(b"authorization", sent.encode())])
         declared = RequestHeaders(headers).content_length
-        body = await read_body(receive, declared, self._settings.max_body_bytes)
+        body = await read_body(exchange, declared, self._settings.max_body_bytes)
         items = read_truths(body, self._supervisor.statuses)
         self._truths.write(items)
         return json_reply({"accepted": len(items)})

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from mlops_assets.serving.prediction_log.records import label_text
-from mlops_assets.serving.protocol.http import RequestHeaders
 from mlops_assets.serving.protocol.refusal import RequestError
+from mlops_assets.serving.protocol.rsgi import RequestHeaders
 from mlops_assets.serving.protocol.tensors import TensorIn, count_elements, read_binary
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -33,7 +33,7 @@ def find_entity(
         key: A feature (of the first row), or else a field of the body or of V2's `parameters`.
         features: Names of the model's features in order, for rows that are lists.
 
-    >>> headers = RequestHeaders([])
+    >>> headers = RequestHeaders({})
     >>> find_entity(b'{"instances": [["u1", 2]]}', headers, key="user", features=["user", "n"])
     'u1'
     >>> find_entity(b'{"user": 7, "instances": [[2]]}', headers, key="user", features=["n"])

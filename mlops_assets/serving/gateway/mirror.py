@@ -15,17 +15,17 @@ from mlops_assets.serving.gateway.replica import Replica
 from mlops_assets.serving.gateway.upstream import UpstreamLostError, build_request
 from mlops_assets.serving.prediction_log.failures import FailureLog, failure_of
 from mlops_assets.serving.prediction_log.records import LOST
-from mlops_assets.serving.protocol.http import Headers
+from mlops_assets.serving.protocol.rsgi import TextHeaders
 
-_SHADOW = (b"x-mlops-shadow", b"1")
+_SHADOW = ("x-mlops-shadow", "1")
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
     """One request to repeat."""
 
-    path: bytes
-    headers: Headers
+    path: str
+    headers: TextHeaders
     body: bytes
     prediction_id: str = ""
     unit: str = ""
@@ -127,7 +127,7 @@ class Mirror:
         upstream = shadow.upstream
         if upstream is None:
             return None
-        request = build_request(b"POST", copy.path, [*copy.headers, _SHADOW], copy.body)
+        request = build_request("POST", copy.path, [*copy.headers, _SHADOW], copy.body)
         shadow.n_in_flight += 1
         try:
             reply = await upstream.send(request, self._timeout_seconds)

@@ -188,15 +188,15 @@ class Replica:
             rows = manifest["example"]
             self.features = tuple(field["name"] for field in manifest["features"])
         body = json.dumps({"instances": rows}).encode()
-        path = f"/v1/models/{self.revision.service}:predict".encode()
-        headers = [(b"content-type", b"application/json"), (b"x-mlops-probe", b"1")]
-        return build_request(b"POST", path, headers, body)
+        path = f"/v1/models/{self.revision.service}:predict"
+        headers = [("content-type", "application/json"), ("x-mlops-probe", "1")]
+        return build_request("POST", path, headers, body)
 
     async def _watch(self) -> str:
         """Why a ready process is one no more."""
         assert self._process is not None  # noqa: S101
         n_silent = 0
-        live = build_request(b"GET", b"/v2/health/live", [], b"")
+        live = build_request("GET", "/v2/health/live", [], b"")
         while True:
             try:
                 code = await asyncio.wait_for(self._process.wait(), self._settings.liveness_seconds)

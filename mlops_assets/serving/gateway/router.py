@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-import uuid
 from dataclasses import dataclass, field
 
 from mlops_assets.kserve.manifest import ENTITY_KEY
@@ -28,23 +27,24 @@ from mlops_assets.serving.gateway.upstream import (
 )
 from mlops_assets.serving.prediction_log.failures import FailureLog, failure_of, is_failure
 from mlops_assets.serving.prediction_log.records import LOST
-from mlops_assets.serving.protocol.http import Headers, Reply, RequestHeaders
 from mlops_assets.serving.protocol.refusal import RequestError
+from mlops_assets.serving.protocol.rsgi import (
+    HeaderValues,
+    RequestHeaders,
+    make_id,
+)
 
-_FORWARDED = {
-    b"content-type",
-    b"content-encoding",
-    b"inference-header-content-length",
-    b"ce-id",
-}
+_FORWARDED = ("content-type", "content-encoding", "inference-header-content-length", "ce-id")
 _RETURNED = {
-    b"inference-header-content-length",
-    b"x-model-version",
-    b"x-request-id",
-    b"retry-after",
-    b"allow",
+    "content-type",
+    "inference-header-content-length",
+    "x-model-version",
+    "x-request-id",
+    "x-prediction-log",
+    "retry-after",
+    "allow",
 }
-REVISION_HEADER = b"x-revision"
+REVISION_HEADER = "x-revision"
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class _Call:
     """A request on its way, and what decides which revision it goes to."""
 
     service: str
-    headers: Headers
+    headers: HeaderValues
     body: bytes
     prediction_id: str
     is_prediction: bool
@@ -67,12 +67,6 @@ class _Call:
             self._route = route
             self._caller = _sticky_value(self, route) or _entity(self, route)
         return self._caller
-
-    @property
-    def asked(self) -> str | None:
-        """Name of the one revision that may answer, if the caller said so."""
-        named = (value for name, value in self.headers if name == REVISION_HEADER)
-        return next((value.decode("latin-1") for value in named), None)
 
 
 class Router:
@@ -93,26 +87,25 @@ class Router:
         self._traffic = traffic
 
     async def forward(
-        self, service: str, method: str, path: bytes, headers: Headers, body: bytes
-    ) -> Reply:
-        """The answer of a revision of the service.
+        self, service: str, method: str, path: str, headers: HeaderValues, body: bytes
+    ) -> UpstreamReply:
+        """The answer of a revision of the service, with the headers that callers get.
 
         Raises:
             RequestError: 404 no such service or revision, 503 nothing is ready, 504 no answer in
                 time.
         """
-        caller_id = RequestHeaders(headers).caller_id() or uuid.uuid4().hex
+        caller_id = RequestHeaders(headers).caller_id() or make_id()
         call = _Call(service, headers, body, caller_id, method == "POST")
-        sent = [(name, value) for name, value in headers if name in _FORWARDED]
-        sent.append((b"x-request-id", caller_id.encode()))
+        sent = [(name, value) for name in _FORWARDED if (value := headers.get(name)) is not None]
+        sent.append(("x-request-id", caller_id))
         call.unit = self._unit(call)
         if call.unit:
-            sent.append((b"x-mlops-unit", call.unit.encode()))
-        request = build_request(method.encode(), path, sent, body)
-        replica, reply = await self._exchange(call, request)
+            sent.append(("x-mlops-unit", call.unit))
+        replica, reply = await self._exchange(call, build_request(method, path, sent, body))
         seconds = time.perf_counter() - call.started
+        name = replica.revision.name
         if call.is_prediction:
-            name = replica.revision.name
             self._traffic.count(
                 Prediction(
                     time.time(), caller_id, service, name, reply.status, seconds, reply.body[:160]
@@ -120,14 +113,9 @@ class Router:
             )
             if reply.status < 400:
                 self._copy(service, replica, Copy(path, sent, body, caller_id, call.unit))
-        content_type = b"application/json"
-        returned = [(REVISION_HEADER, replica.revision.name.encode())]
-        for header in reply.headers:
-            if header[0] in _RETURNED:
-                returned.append(header)
-            elif header[0] == b"content-type":
-                content_type = header[1]
-        return Reply(reply.status, reply.body, content_type, returned)
+        returned = [header for header in reply.headers if header[0] in _RETURNED]
+        returned.append((REVISION_HEADER, name))
+        return UpstreamReply(reply.status, returned, reply.body)
 
     def _copy(self, service: str, answered: Replica, copy: Copy) -> None:
         """Offer an answered request to the shadow, if there is one and it is not the answerer."""
@@ -212,8 +200,8 @@ class Router:
                 continue
 
     def _candidate(self, call: _Call, route: Route | None, *, again: bool) -> Replica | None:
-        asked = call.asked
-        if asked is not None:
+        if REVISION_HEADER in call.headers:
+            asked = call.headers.get(REVISION_HEADER) or ""
             for replica in self._supervisor.replicas(call.service):
                 if replica.revision.name == asked:
                     return replica
@@ -238,9 +226,8 @@ def _ticket(call: _Call, route: Route) -> float:
 
 
 def _sticky_value(call: _Call, route: Route) -> str | None:
-    wanted = route.annotations.get(STICKY_HEADER, "").lower().encode()
-    found = (value.decode("latin-1") for name, value in call.headers if wanted and name == wanted)
-    return next(found, None)
+    wanted = route.annotations.get(STICKY_HEADER)
+    return call.headers.get(wanted.lower()) if wanted else None
 
 
 def _entity(call: _Call, route: Route) -> str | None:

@@ -8,6 +8,8 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_assets.serving.protocol.rsgi import TextHeaders
+
 
 class UpstreamLostError(Exception):
     """The revision's process ended, or closed the connection, before it answered."""
@@ -18,7 +20,7 @@ class UpstreamReply:
     """An answer as it came: headers in lower case."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: TextHeaders
     body: bytes
 
 
@@ -27,7 +29,7 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._waiting: asyncio.Future[UpstreamReply] | None = None
-        self._head: tuple[int, list[tuple[bytes, bytes]], int, int] | None = None
+        self._head: _Head | None = None
         self.open = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -46,7 +48,7 @@ class _Connection(asyncio.Protocol):
         reply = UpstreamReply(status, headers, bytes(self._buffer[start : start + length]))
         self._buffer.clear()
         self._head = None
-        if (b"connection", b"close") in headers:
+        if ("connection", "close") in headers:
             self.open = False
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(reply)
@@ -59,10 +61,18 @@ class _Connection(asyncio.Protocol):
     async def exchange(self, request: bytes, timeout_seconds: float) -> UpstreamReply:
         if self.transport is None or not self.open:
             raise UpstreamLostError("closed")
-        self._waiting = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
         self.transport.write(request)
-        async with asyncio.timeout(timeout_seconds):
+        timer = loop.call_later(timeout_seconds, self._expire)  # a third of `asyncio.timeout`
+        try:
             return await self._waiting
+        finally:
+            timer.cancel()
+
+    def _expire(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(TimeoutError())
 
     def close(self) -> None:
         self.open = False
@@ -70,16 +80,20 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
 
 
-def _read_head(head: bytes, start: int) -> tuple[int, list[tuple[bytes, bytes]], int, int]:
-    first, *lines = head.split(b"\r\n")
+_Head = tuple[int, TextHeaders, int, int]
+
+
+def _read_head(head: bytes, start: int) -> _Head:
+    """Status, headers, where the body begins and how long it is."""
+    first, *lines = head.decode("latin-1").split("\r\n")
     headers = []
     length = 0
     for line in lines:
-        name, _, value = line.partition(b":")
-        name, value = name.lower(), value.strip()
-        if name == b"content-length":
+        name, _, value = line.partition(": ")  # as hyper writes them: in lower case
+        if name == "content-length":
             length = int(value)
-        headers.append((name, value))
+        else:
+            headers.append((name, value))
     return int(first[9:12]), headers, start, length
 
 
@@ -132,11 +146,10 @@ class Upstream:
         self._idle.clear()
 
 
-def build_request(
-    method: bytes, path: bytes, headers: list[tuple[bytes, bytes]], body: bytes
-) -> bytes:
+def build_request(method: str, path: str, headers: TextHeaders, body: bytes) -> bytes:
     """The bytes of a request."""
-    lines = [method + b" " + path + b" HTTP/1.1", b"host: revision"]
-    lines.extend(name + b": " + value for name, value in headers)
-    lines.append(b"content-length: " + str(len(body)).encode())
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    head = (
+        f"{method} {path} HTTP/1.1\r\nhost: revision\r\n{lines}content-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode("latin-1") + body

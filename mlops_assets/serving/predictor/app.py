@@ -1,8 +1,7 @@
-"""The predictor as an ASGI application: KServe's V1 and V2 protocols for one model."""
+"""The predictor as an RSGI application: KServe's V1 and V2 protocols for one model."""
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,19 +15,16 @@ from mlops_assets.serving.predictor.model import ServedModel
 from mlops_assets.serving.predictor.settings import PredictorSettings
 from mlops_assets.serving.protocol import v1, v2
 from mlops_assets.serving.protocol.batch import Answer, Batch
-from mlops_assets.serving.protocol.http import (
-    MAX_ID_LENGTH,
-    Receive,
-    Reply,
+from mlops_assets.serving.protocol.http import MAX_ID_LENGTH, Reply, json_reply, refusal_reply
+from mlops_assets.serving.protocol.refusal import RequestError
+from mlops_assets.serving.protocol.rsgi import (
+    Exchange,
     RequestHeaders,
     Scope,
-    Send,
-    json_reply,
+    make_id,
     read_body,
-    refusal_reply,
     send_reply,
 )
-from mlops_assets.serving.protocol.refusal import RequestError
 
 _LOG = logging.getLogger(__name__)
 _V1, _V2 = 0, 1
@@ -60,12 +56,10 @@ class PredictorApp:
             "model_name": settings.model_name,
             "model_version": settings.model_version,
         }
-        self._classes = (
-            {} if model.manifest.classes is None else {"classes": model.manifest.classes}
-        )
-        self._version_header = [
-            (b"x-model-version", (settings.model_version or "unknown").encode())
-        ]
+        classes = model.manifest.classes
+        named = self._identity if classes is None else {"classes": classes, **self._identity}
+        self._encode_v1 = v1.AnswerEncoder(named).encode
+        self._version_header = ("x-model-version", settings.model_version or "unknown")
         self._predict_paths = self._name_predict_paths()
         self._pages = self._name_pages()
         self.n_in_flight = 0
@@ -99,24 +93,22 @@ class PredictorApp:
             pages[f"/v2/models/{name}/versions/{version}/ready"] = self._ready_v1
         return pages
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         """One request."""
-        if scope["type"] != "http":
-            return
-        protocol = self._predict_paths.get(scope["path"])
-        if protocol is not None and scope["method"] == "POST":
-            await self._predict(protocol, scope, receive, send)
+        path, method = scope.path, scope.method
+        protocol = self._predict_paths.get(path)
+        if protocol is not None and method == "POST":
+            await self._predict(protocol, scope, exchange)
             return
         try:
-            reply = self._page(scope)
+            reply = self._page(path, method)
         except RequestError as error:
             reply = refusal_reply(error)
-        if scope["method"] == "HEAD":
+        if method == "HEAD":
             reply.body = b""
-        await send_reply(send, reply, self._version_header)
+        send_reply(exchange, reply, [self._version_header])
 
-    def _page(self, scope: Scope) -> Reply:
-        path, method = scope["path"], scope["method"]
+    def _page(self, path: str, method: str) -> Reply:
         page = self._pages.get(path.rstrip("/") or "/")
         if page is not None:
             if method in ("GET", "HEAD"):
@@ -134,35 +126,34 @@ class PredictorApp:
                 )
         raise RequestError(404, f"no such path: {path}; see /openapi.json")
 
-    async def _predict(self, protocol: int, scope: Scope, receive: Receive, send: Send) -> None:
-        call = _Call(protocol, time.perf_counter(), RequestHeaders(scope["headers"]))
+    async def _predict(self, protocol: int, scope: Scope, exchange: Exchange) -> None:
+        call = _Call(protocol, time.perf_counter(), RequestHeaders(scope.headers))
         self.n_in_flight += 1
         try:
-            try:
-                reply = await self._answer(call, receive)
-            except RequestError as error:
-                reply = refusal_reply(error)
-            except Exception:  # the server must outlive a model's defect
-                _LOG.exception("prediction %s failed", call.prediction_id)
-                reply = json_reply({"error": "the model failed on this request; see its log"}, 500)
-            seconds = time.perf_counter() - call.started
-            self._metrics.count(protocol, reply.status, seconds, call.n_rows)
-            more = list(self._version_header)
-            if call.prediction_id:
-                more.append((b"x-request-id", call.prediction_id.encode()))
-            if call.unlogged:
-                more.append((b"x-prediction-log", b"dropped: the disk is full"))
-            if self.draining or reply.status == 413:
-                more.append((b"connection", b"close"))
-            await send_reply(send, reply, more)
+            reply = await self._answer(call, exchange)
+        except RequestError as error:
+            reply = refusal_reply(error)
+        except Exception:  # the server must outlive a model's defect
+            _LOG.exception("prediction %s failed", call.prediction_id)
+            reply = json_reply({"error": "the model failed on this request; see its log"}, 500)
         finally:
             self.n_in_flight -= 1
+        seconds = time.perf_counter() - call.started
+        self._metrics.count(protocol, reply.status, seconds, call.n_rows)
+        more = [self._version_header]
+        if call.prediction_id:
+            more.append(("x-request-id", call.prediction_id))
+        if call.unlogged:
+            more.append(("x-prediction-log", "dropped: the disk is full"))
+        if self.draining or reply.status == 413:
+            more.append(("connection", "close"))
+        send_reply(exchange, reply, more)
 
-    async def _answer(self, call: "_Call", receive: Receive) -> Reply:
+    async def _answer(self, call: "_Call", exchange: Exchange) -> Reply:
         headers = call.headers
         headers.require_json(binary=call.protocol == _V2)
         call.prediction_id = headers.caller_id() or ""
-        body = await read_body(receive, headers.content_length, self._settings.max_body_bytes)
+        body = await read_body(exchange, headers.content_length, self._settings.max_body_bytes)
         if call.protocol == _V1:
             return await self._answer_v1(call, body)
         return await self._answer_v2(call, body)
@@ -171,23 +162,23 @@ class PredictorApp:
         batch = self._v1.decode(body, max_rows=self._settings.max_rows)
         call.n_rows = batch.n_rows
         answer = await self._execution.score(batch)
-        call.prediction_id = call.prediction_id or os.urandom(16).hex()
-        identity = {**self._classes, **self._identity, "id": call.prediction_id}
-        reply = Reply(200, v1.encode_answer(answer, identity))
+        call.prediction_id = call.prediction_id or make_id()
+        reply = Reply(200, self._encode_v1(answer, call.prediction_id))
         self._write_log(call, answer, batch, body)
         return reply
 
     async def _answer_v2(self, call: "_Call", body: bytes) -> Reply:
+        call.json_length = call.headers.json_size()
         request = v2.decode_request(
             body,
             self._manifest.features,
-            json_length=call.headers.json_size(),
+            json_length=call.json_length,
             max_rows=self._settings.max_rows,
             outputs=self._outputs,
         )
         call.n_rows = request.batch.n_rows
         answer = await self._execution.score(request.batch)
-        call.prediction_id = call.prediction_id or _usable_id(request.id) or os.urandom(16).hex()
+        call.prediction_id = call.prediction_id or _usable_id(request.id) or make_id()
         content, json_length = v2.encode_answer(
             answer,
             request,
@@ -210,7 +201,7 @@ class PredictorApp:
             prediction_id=call.prediction_id,
             protocol=PROTOCOLS[call.protocol],
             body=body,
-            json_length=call.headers.json_size(),
+            json_length=call.json_length,
             started=call.started,
             shadow=call.headers.is_shadow,
             unit=call.headers.unit,
@@ -283,6 +274,7 @@ class _Call:
     headers: RequestHeaders
     prediction_id: str = ""
     n_rows: int = 0
+    json_length: int | None = None
     unlogged: bool = False
 
 

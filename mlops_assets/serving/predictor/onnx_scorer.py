@@ -10,6 +10,8 @@ from mlops_assets.errors import UnsafeModelError
 from mlops_assets.modeling.manifest import ModelManifest
 from mlops_assets.serving.protocol.batch import Answer, Batch, require_answers
 
+_FEW_ROWS = 4  # numpy takes longer than Python to find the best of fewer
+
 
 class OnnxScorer:
     """An ONNX graph with the inputs that the manifest lists.
@@ -39,26 +41,34 @@ class OnnxScorer:
             (given.name, given.element == "string", [at[name] for name in given.features])
             for given in manifest.inputs
         ]
+        everything = list(range(len(manifest.features)))
+        numbers = [name for name, is_text, places in self._inputs if places == everything]
+        self._whole = numbers[0] if len(self._inputs) == len(numbers) == 1 else None
         self._outputs = [self._session.get_outputs()[0].name]
         self._classes = manifest.classes
 
     def score(self, batch: Batch) -> Answer:
         """Labels, and probabilities in the order of the classes."""
-        feed = {
-            name: _texts(batch, positions) if is_text else _numbers(batch, positions)
-            for name, is_text, positions in self._inputs
-        }
-        found = cast("NDArray[Any]", self._session.run(self._outputs, feed)[0])
+        found = cast("NDArray[Any]", self._session.run(self._outputs, self._feed(batch))[0])
         require_answers(found)
         if self._classes is None:
             return Answer(found.ravel().tolist(), None)
-        best = found.argmax(axis=1)  # the first of equals, as scikit-learn does
-        return Answer([self._classes[position] for position in best.tolist()], found)
+        classes = self._classes
+        # The first of equals, as scikit-learn does.
+        if len(found) <= _FEW_ROWS:
+            return Answer([classes[row.index(max(row))] for row in found.tolist()], found)
+        return Answer([classes[position] for position in found.argmax(axis=1).tolist()], found)
+
+    def _feed(self, batch: Batch) -> dict[str, NDArray[Any]]:
+        if batch.matrix is not None and self._whole is not None:
+            return {self._whole: batch.matrix.astype(np.float32)}
+        return {
+            name: _texts(batch, positions) if is_text else _numbers(batch, positions)
+            for name, is_text, positions in self._inputs
+        }
 
 
 def _numbers(batch: Batch, positions: list[int]) -> NDArray[np.float32]:
-    if batch.matrix is not None and positions == list(range(batch.matrix.shape[1])):
-        return batch.matrix.astype(np.float32)
     columns = batch.columns
     matrix = np.empty((batch.n_rows, len(positions)), dtype=np.float32)
     for place, position in enumerate(positions):

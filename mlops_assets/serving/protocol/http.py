@@ -66,7 +66,7 @@ async def read_body(receive: Receive, declared: bytes | None, limit: int) -> byt
         if not declared.isdigit():
             raise RequestError(400, f"content-length: expected a number, found {declared!r}")
         if int(declared) > limit:
-            raise _too_long(int(declared), limit)
+            raise too_long(int(declared), limit)
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
@@ -76,14 +76,15 @@ async def read_body(receive: Receive, declared: bytes | None, limit: int) -> byt
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > limit:
-                raise _too_long(size, limit)
+                raise too_long(size, limit)
         body = b"".join(parts)
     if message["type"] == "http.disconnect":
         raise RequestError(400, "the connection ended before the body did")
     return body
 
 
-def _too_long(size: int, limit: int) -> RequestError:
+def too_long(size: int, limit: int) -> RequestError:
+    """The refusal of a body."""
     return RequestError(413, f"body: expected at most {limit:,} bytes, found {size:,}")
 
 

@@ -41,6 +41,7 @@ class V1Decoder:
         row = _row_type(features)
         self._rows = msgspec.json.Decoder(_request_type(list[row]))  # type: ignore[valid-type]
         self._single = msgspec.json.Decoder(_request_type(row))
+        self._matrix = msgspec.json.Decoder(_request_type(list[list[float | None]]))
 
     def decode(self, body: bytes, *, max_rows: int) -> Batch:
         """The batch of a request's body.
@@ -48,6 +49,8 @@ class V1Decoder:
         Raises:
             RequestError: 400 with the place, the expected and the found; 413 too many rows.
         """
+        if self._all_numbers and (batch := self._decode_matrix(body, max_rows)) is not None:
+            return batch
         try:
             request = self._rows.decode(body)
             rows = _one_of(request)
@@ -65,14 +68,35 @@ class V1Decoder:
             )
         return self._batch(rows)
 
+    def _decode_matrix(self, body: bytes, max_rows: int) -> Batch | None:
+        """Rows of numbers as lists, which most requests are; None for whatever else it is.
+
+        Decoding to lists of any length and counting afterwards takes a third of the time that
+        decoding to tuples takes.
+        """
+        try:
+            rows = _one_of(self._matrix.decode(body))
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        if rows is msgspec.UNSET or not 0 < len(rows) <= max_rows:
+            return None
+        n_features = len(self._features)
+        return self._batch_of(rows) if all(len(row) == n_features for row in rows) else None
+
+    def _batch_of(self, rows: list[Any]) -> Batch | None:
+        """Rows of numbers; None when one of them does not fit."""
+        matrix = np.array(rows, dtype=np.float64)
+        size = np.abs(matrix)
+        # The first test is the cheap one; it fails on missing values too.
+        if np.maximum.reduce(size, axis=None) <= LARGEST or not (size > LARGEST).any():
+            return Batch(len(rows), None, matrix)
+        return None
+
     def _batch(self, rows: list[Any]) -> Batch:
         if any(type(row) is not tuple for row in rows):
             rows = [row if type(row) is tuple else msgspec.structs.astuple(row) for row in rows]
-        if self._all_numbers:
-            matrix = np.array(rows, dtype=np.float64)
-            # The first test is the cheap one; it fails on missing values too.
-            if np.abs(matrix).max() <= LARGEST or not (np.abs(matrix) > LARGEST).any():
-                return Batch(len(rows), None, matrix)
+        if self._all_numbers and (batch := self._batch_of(rows)) is not None:
+            return batch
         columns = zip(*rows, strict=True)
         return Batch(
             len(rows),
@@ -170,10 +194,24 @@ def refuse_json(body: bytes, error: Exception) -> RequestError:
     return RequestError(400, f"the body is not JSON: {error}")
 
 
-def encode_answer(answer: Answer, identity: dict[str, Any]) -> bytes:
-    """The body of an answer; `identity` is what every answer carries: model, version, classes."""
-    content: dict[str, Any] = {"predictions": answer.labels}
-    if answer.probabilities is not None:
-        content["probabilities"] = answer.probabilities.tolist()
-    content.update(identity)
-    return msgspec.json.encode(content)
+class AnswerEncoder:
+    """Writes V1 answers of one model.
+
+    Args:
+        identity: What every answer carries besides: model, version, classes. Encoded once.
+    """
+
+    def __init__(self, identity: dict[str, Any]) -> None:
+        self._tail = b"," + msgspec.json.encode(identity)[1:-1] + b',"id":'
+
+    def encode(self, answer: Answer, prediction_id: str) -> bytes:
+        """The body of an answer.
+
+        >>> AnswerEncoder({"model_name": "m"}).encode(Answer([1], None), "a")
+        b'{"predictions":[1],"model_name":"m","id":"a"}'
+        """
+        encode, shares = msgspec.json.encode, answer.probabilities
+        said = b'{"predictions":' + encode(answer.labels)
+        if shares is not None:
+            said += b',"probabilities":' + encode(shares.tolist())
+        return said + self._tail + encode(prediction_id) + b"}"

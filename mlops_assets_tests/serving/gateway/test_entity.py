@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from mlops_assets.serving.gateway.entity import find_entity
 from mlops_assets.serving.gateway.routing import choose, sticky_ticket
-from mlops_assets.serving.protocol.http import RequestHeaders
+from mlops_assets.serving.protocol.rsgi import RequestHeaders
 
 FEATURES = ["hours", "user"]
-_HEADERS = RequestHeaders([])
+_HEADERS = RequestHeaders({})
 
 
 def tensor(name: str, shape: list[int], data: object) -> dict[str, object]:
@@ -70,8 +70,8 @@ def test_a_binary_tensor_behind_another_one() -> None:
             ]
         }
     ).encode()  # fmt: skip
-    size = str(len(head)).encode()
-    headers = RequestHeaders([(b"inference-header-content-length", size)])
+    size = str(len(head))
+    headers = RequestHeaders({"inference-header-content-length": size})
     assert find_entity(head + hours + users, headers, key="user", features=FEATURES) == "7"
 
 

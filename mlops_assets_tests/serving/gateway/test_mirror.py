@@ -32,7 +32,7 @@ def replica(shadow: Shadow | None) -> Any:
 
 
 def copy(body: bytes = b"{}") -> Copy:
-    return Copy(b"/v1/models/toy:predict", [(b"x-request-id", b"7")], body)
+    return Copy("/v1/models/toy:predict", [("x-request-id", "7")], body)
 
 
 async def settle(mirror: Mirror) -> None:

@@ -10,7 +10,7 @@ import pytest
 from mlops_assets.modeling.manifest import FeatureField
 from mlops_assets.serving.protocol.batch import Answer
 from mlops_assets.serving.protocol.refusal import RequestError
-from mlops_assets.serving.protocol.v1 import V1Decoder, encode_answer
+from mlops_assets.serving.protocol.v1 import AnswerEncoder, V1Decoder
 
 MIXED = V1Decoder(
     [
@@ -114,7 +114,7 @@ def test_a_full_batch_is_taken() -> None:
 
 def test_an_answer_carries_labels_probabilities_and_identity() -> None:
     answer = Answer([1], np.array([[0.25, 0.75]], dtype=np.float32))
-    body = msgspec.json.decode(encode_answer(answer, {"model_name": "m", "id": "i"}))
+    body = msgspec.json.decode(AnswerEncoder({"model_name": "m"}).encode(answer, "i"))
     assert body == {
         "predictions": [1],
         "probabilities": [[0.25, 0.75]],
