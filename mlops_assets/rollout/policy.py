@@ -1,14 +1,15 @@
 """The rules of a rollout in force: what the document says, and the preset where it says nothing.
 
-Here: `RolloutPolicy`, complete and without a default left to guess; `build_policy` makes it.
-Not here: how it is written (`spec/rollout.py`), and who follows it (`decision.py`).
+Here: `RolloutPolicy`, complete and without a default left to guess.
+Not here: how it is written (`spec/rollout.py`), the presets and `build_policy`, which makes one
+(`presets.py`), and who follows it (`decision.py`).
 """
 
 from datetime import date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from mlops_assets.rollout.evidence import Record
+from mlops_assets.rollout.evidence import Record, Traffic
 from mlops_assets.spec.rollout import (
     Better,
     CriterionMetric,
@@ -31,6 +32,7 @@ class Criterion(Record):
     function: str | None = None
     better: Better = "lower"
     margin: float | None = None
+    margin_seconds: float = 0.0
     relative: bool = False
     maximum: float | None = None
     minimum: float | None = None
@@ -149,6 +151,12 @@ class RolloutPolicy(Record):
         """Chance of a false alarm of one comparison in one stage: alpha shared by all of them."""
         n_tests = sum(criterion.n_tests for criterion in self.criteria)
         return self.alpha / (self.n_stages * max(1, n_tests))
+
+    def traffic_at(self, step: int) -> Traffic:
+        """The split at a step; one beyond the last is the last."""
+        percent = self.steps[min(step, len(self.steps) - 1)]
+        baseline = percent if self.baseline else 0
+        return Traffic(stable=100 - percent - baseline, challenger=percent, baseline=baseline)
 
     def frozen_by(self, now: datetime) -> Freeze | None:
         """The freeze that holds at a moment; None when there is none."""

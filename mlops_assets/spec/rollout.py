@@ -90,6 +90,8 @@ class CriterionSpec(Document):
     """How much worse than the version that serves at the same time is allowed. Null with a bound
     set: only the bound is judged; null without: the default of the metric (error_ratio 0.01,
     latency 0.5, prediction_distribution 0.2, score_mean 0.1, quality 0.1)."""
+    margin_seconds: float = Field(0.01, ge=0)
+    """latency: a difference smaller than this is always allowed."""
     relative: bool | None = None
     """Whether the margin is a share of the serving version's value. Default: true for latency and
     quality, and for the score_mean of a regression; else false."""

@@ -1,0 +1,430 @@
+"""Intervals that stay valid however often one looks: confidence sequences.
+
+An ordinary 95 % interval misses once in twenty looks; who looks at each of a hundred and acts on
+the first that misses is wrong far more often. The intervals here hold at all looks at once: with
+probability 1 - alpha or more they never miss, so a rollout may look every few seconds and act at
+any of them.
+
+Here: differences of error ratios, of means and of latency quantiles, the distance of two
+distributions, and the check of the split itself. Each end of an interval has an alpha of its own:
+`alpha_low` is the chance that the truth is ever below the low end, `alpha_high` above the high one.
+Not here: what the limits are and what follows (`assessment.py`).
+
+Values of one unit (a caller) resemble each other. Flags, quantiles and counts weigh n values as
+n / design effect; means take the spread between units. That this stays valid while callers come
+back is Slepian's inequality: sums over callers whose requests correlate positively are more alike
+from look to look than those of independent requests of the same variance, so they cross a boundary
+less often (Slepian (1962), Bell System Technical Journal 41:463). It holds in the limit of many
+units, like the design effect itself.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mlops_assets.rollout.evidence import Counts, Histogram, Moments, design_effect
+
+Floats = NDArray[np.float64]
+
+FEWEST_UNITS = 10
+"""Units of an arm below which no interval of a mean is given: its spread is not known yet."""
+
+_SMALLEST = 1e-300
+_HALVINGS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """What is known of a number. Infinite ends: nothing on that side."""
+
+    low: float
+    high: float
+
+
+UNKNOWN = Interval(-math.inf, math.inf)
+
+
+def flag_difference(
+    challenger: tuple[ArrayLike, ArrayLike],
+    stable: tuple[ArrayLike, ArrayLike],
+    *,
+    ratio: ArrayLike = 1.0,
+    alpha_low: float,
+    alpha_high: float,
+) -> tuple[Floats, Floats]:
+    """Ends of an interval for `p_challenger - ratio · p_stable`, for shares or means in [0, 1].
+
+    Each arm has a likelihood ratio between a mixture of all p (Jeffreys' prior) and one p, which is
+    a nonnegative martingale when that p is true; of values in [0, 1] a supermartingale. So is the
+    product of both arms, and by Ville's inequality it ever exceeds 1 / alpha with a chance of at
+    most alpha. The interval is the range of the difference over all pairs for which it does not.
+    It needs no large numbers and is exact where each value is a unit.
+
+    Args:
+        challenger: Number of values and their sum; any shape; may be fractional.
+        stable: The same. (0, 0) where there is none: it then may be anything.
+        ratio: Factor of the stable arm's share, ≥ 0. 0 gives the challenger's share itself.
+        alpha_low: Chance that the low end ever lies above the truth.
+        alpha_high: Chance that the high end ever lies below it.
+
+    Returns:
+        The two ends, shape of the arguments.
+
+    Source: Robbins (1970), Ann. Math. Statist. 41:1397; of bounded values Howard, Ramdas, McAuliffe
+    and Sekhon (2021), Ann. Statist. 49:1055; of two arms in today's words Turner, Ly and Grünwald
+    (2024), J. Statist. Planning and Inference 230:106116.
+
+    >>> ends = flag_difference((200, 30), (1800, 20), alpha_low=0.05, alpha_high=0.05)
+    >>> [round(float(end), 3) for end in ends]
+    [0.05, 0.272]
+    """
+    arms = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (*challenger, *stable)))
+    weight = np.asarray(ratio, dtype=np.float64)
+    n_c, s_c, n_s, s_s = arms
+    low = _extreme((n_c, s_c), (n_s, n_s - s_s), weight, math.log(1 / alpha_low))
+    mirrored = _extreme((n_c, n_c - s_c), (n_s, s_s), weight, math.log(1 / alpha_high))
+    return low - weight, 1 - mirrored
+
+
+def error_difference(
+    challenger: Moments,
+    stable: Moments | None,
+    *,
+    ratio: float = 1.0,
+    alpha_low: float,
+    alpha_high: float,
+) -> Interval:
+    """The interval of `flag_difference`, with each arm's values weighed by its design effect.
+
+    Without a stable arm, the interval of the challenger's own share.
+
+    >>> one, other = Moments.of_flags(400, 60), Moments.of_flags(3600, 40)
+    >>> error_difference(one, other, alpha_low=0.01, alpha_high=0.05).low > 0.05
+    True
+    """
+    if challenger.n == 0 or (stable is not None and stable.n == 0):
+        return UNKNOWN
+    against = (0.0, 0.0) if stable is None else _weighed(stable)
+    low, high = flag_difference(
+        _weighed(challenger),
+        against,
+        ratio=0.0 if stable is None else ratio,
+        alpha_low=alpha_low,
+        alpha_high=alpha_high,
+    )
+    return Interval(float(low), float(high))
+
+
+def normal_half_width(information: ArrayLike, *, alpha: float, effect: ArrayLike) -> Floats:
+    """Half-width of a one-sided interval for a mean whose estimate has variance 1 / information.
+
+    Args:
+        information: Inverse variance of the estimate, > 0; grows with the data.
+        alpha: Chance that the truth ever lies beyond it.
+        effect: Size of difference at which it is about narrowest, > 0; chosen beforehand.
+
+    Source: Howard et al. (2021), Ann. Statist. 49:1055, one-sided normal mixture; for means of any
+    values in the limit of many: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024), Ann.
+    Statist. 52:2613.
+
+    >>> normal_half_width([100, 10_000], alpha=0.05, effect=0.1).round(3)
+    array([0.33 , 0.031])
+    """
+    known = np.asarray(information, dtype=np.float64)
+    prior = 1 / np.asarray(effect, dtype=np.float64) ** 2
+    inside = np.log1p(np.sqrt((known + prior) / prior) / (2 * alpha))
+    width: Floats = np.sqrt(2 * (known + prior) * inside) / known
+    return width
+
+
+def mean_difference(
+    challenger: Moments,
+    stable: Moments | None,
+    *,
+    ratio: float = 1.0,
+    effect: float,
+    alpha_low: float,
+    alpha_high: float,
+) -> Interval:
+    """An interval for `mean_challenger - ratio · mean_stable` of values of any size.
+
+    Valid in the limit of many units; nothing is told below 10 units an arm, or while no value
+    differs from another.
+
+    Args:
+        challenger: Sums of the challenger's values.
+        stable: The other arm's; None gives the interval of the challenger's own mean.
+        ratio: Factor of the stable arm's mean.
+        effect: Size of difference that matters, > 0; the interval is narrowest for it.
+        alpha_low: Chance that the low end ever lies above the truth.
+        alpha_high: Chance that the high end ever lies below it.
+
+    >>> rng = np.random.default_rng(0)
+    >>> one, other = Moments.of(rng.normal(5.5, 1, 500)), Moments.of(rng.normal(5, 1, 5000))
+    >>> ends = mean_difference(one, other, effect=0.2, alpha_low=0.05, alpha_high=0.05)
+    >>> 0.3 < ends.low < 0.5 < ends.high < 0.7
+    True
+    """
+    arms = [challenger] if stable is None else [challenger, stable]
+    if any(arm.n_units < FEWEST_UNITS for arm in arms):
+        return UNKNOWN
+    variances = [mean_variance(arm) for arm in arms]
+    estimate = _mean(challenger)
+    variance = variances[0]
+    if stable is not None:
+        estimate -= ratio * _mean(stable)
+        variance += ratio**2 * variances[1]
+    if variance <= 0:
+        return UNKNOWN
+    below = float(normal_half_width(1 / variance, alpha=alpha_low, effect=effect))
+    above = float(normal_half_width(1 / variance, alpha=alpha_high, effect=effect))
+    return Interval(estimate - below, estimate + above)
+
+
+def mean_variance(sums: Moments) -> float:
+    """Variance of the mean of an arm, from the spread between its units.
+
+    The linearised variance of a ratio (Cochran (1977), Sampling Techniques, section 6.3).
+
+    >>> round(mean_variance(Moments.of([1.0, 2.0, 3.0, 4.0])), 4)
+    0.4167
+    """
+    if sums.n_units < 2:
+        return 0.0
+    mean = _mean(sums)
+    spread = sums.squares - 2 * mean * sums.cross + mean * mean * sums.size_squares
+    return max(spread, 0.0) * sums.n_units / (sums.n_units - 1) / sums.n**2
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileInterval:
+    """What is known of a quantile of one arm.
+
+    Attributes:
+        estimate: The quantile of the histogram.
+        low: Low end, interpolated within its bin.
+        high: High end, interpolated; infinite above the last edge.
+        low_edge: Low end as the histogram proves it, whatever happens inside a bin.
+        high_edge: High end likewise.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    low_edge: float
+    high_edge: float
+
+
+def quantile_interval(
+    histogram: Histogram, quantile: float, *, alpha_low: float, alpha_high: float
+) -> QuantileInterval | None:
+    """An interval for one quantile of one arm; None without values.
+
+    The number of values at or below the true quantile is binomial with a known chance, so the same
+    mixture as in `flag_difference` bounds it at all looks; the interval is where the histogram
+    crosses these bounds. The distribution may be of any shape.
+
+    Source: Howard and Ramdas (2022), Bernoulli 28:1704, confidence sequences for a fixed quantile.
+
+    >>> values = np.random.default_rng(1).lognormal(-4, 0.5, 2000)
+    >>> found = quantile_interval(Histogram.of(values), 0.95, alpha_low=0.05, alpha_high=0.05)
+    >>> found.low_edge <= found.low < np.exp(-4 + 0.5 * 1.645) < found.high <= found.high_edge
+    True
+    """
+    n = histogram.n
+    if n == 0:
+        return None
+    below = np.cumsum(histogram.counts)[:-1] / n
+    edges = np.asarray(histogram.edges)
+    weighed = n / histogram.design_effect
+    share_low = _share_bound(weighed, quantile, math.log(1 / alpha_low), -1)
+    share_high = _share_bound(weighed, quantile, math.log(1 / alpha_high), 1)
+    at_low = int(np.searchsorted(below, share_low, side="right")) - 1
+    at_high = int(np.searchsorted(below, share_high, side="left"))
+    return QuantileInterval(
+        estimate=_interpolated(edges, below, quantile),
+        low=0.0 if share_low <= 0 else _interpolated(edges, below, share_low),
+        high=math.inf if share_high >= 1 else _interpolated(edges, below, share_high),
+        low_edge=float(edges[at_low]) if at_low >= 0 and share_low > 0 else 0.0,
+        high_edge=float(edges[at_high]) if at_high < edges.size else math.inf,
+    )
+
+
+def distribution_distance(
+    challenger: Counts, stable: Counts, *, alpha_low: float, alpha_high: float
+) -> Interval:
+    """An interval for the total variation distance between what two arms predict.
+
+    Each class or range has an interval of its own (`flag_difference`), and all share the alpha. The
+    distance is half the sum of the differences, 0 for equal shares and 1 for none in common.
+
+    >>> same = Counts(counts={"yes": 500, "no": 500}, n_units=1000)
+    >>> flipped = Counts(counts={"yes": 100, "no": 900}, n_units=1000)
+    >>> distribution_distance(same, flipped, alpha_low=0.05, alpha_high=0.05).low > 0.25
+    True
+    """
+    if challenger.n == 0 or stable.n == 0:
+        return Interval(0.0, 1.0)
+    names = sorted({*challenger.counts, *stable.counts})
+    arms = [
+        (
+            np.full(len(names), arm.n / arm.design_effect),
+            np.asarray([arm.counts.get(name, 0) for name in names]) / arm.design_effect,
+        )
+        for arm in (challenger, stable)
+    ]
+    share = 2 * len(names)
+    inner_low, inner_high = flag_difference(
+        arms[0], arms[1], alpha_low=alpha_low / share, alpha_high=alpha_low / share
+    )
+    outer_low, outer_high = flag_difference(
+        arms[0], arms[1], alpha_low=alpha_high / share, alpha_high=alpha_high / share
+    )
+    nearest = np.maximum(np.maximum(inner_low, -inner_high), 0)
+    farthest = np.maximum(np.abs(outer_low), np.abs(outer_high))
+    return Interval(float(nearest.sum() / 2), float(min(farthest.sum() / 2, 1)))
+
+
+def split_evidence(counts: Mapping[str, float], expected: Mapping[str, float]) -> float:
+    """Evidence that units are not shared as the router was told: 1 is none, 100 is strong.
+
+    The likelihood ratio between a mixture of all splits around the expected one and the expected
+    one itself. It may be looked at after each unit: while the split is right, it ever exceeds
+    1 / alpha with a chance of at most alpha.
+
+    Args:
+        counts: Units by arm.
+        expected: Share by arm, each above 0, of any scale.
+
+    Source: Lindon and Malek (2022), NeurIPS 35, Anytime-Valid Inference for Multinomial Count Data.
+
+    >>> round(split_evidence({"a": 5010, "b": 4990}, {"a": 50, "b": 50}), 2)
+    0.1
+    >>> split_evidence({"a": 5250, "b": 4750}, {"a": 50, "b": 50}) > 1000
+    True
+    """
+    arms = sorted(expected)
+    n = np.asarray([counts.get(arm, 0.0) for arm in arms], dtype=np.float64)
+    shares = np.asarray([expected[arm] for arm in arms], dtype=np.float64)
+    shares = shares / shares.sum()
+    prior = _SPLIT_UNITS * shares
+    log_mixture = (
+        log_gamma(prior.sum())
+        - log_gamma(prior.sum() + n.sum())
+        + (log_gamma(prior + n) - log_gamma(prior)).sum()
+    )
+    return float(np.exp(min(log_mixture - (n * np.log(shares)).sum(), 700.0)))
+
+
+_SPLIT_UNITS = 100.0  # the mixture is as wide as 100 units would tell: splits off by 5 points
+
+
+def log_gamma(x: ArrayLike) -> Floats:
+    """Logarithm of the gamma function, for x > 0, to 11 digits.
+
+    Stirling's series after nine steps of the recurrence; NumPy has none, and SciPy takes a second
+    to import.
+
+    >>> log_gamma([0.5, 3.0, 11.0]).round(8)
+    array([ 0.57236494,  0.69314718, 15.10441257])
+    """
+    values = np.asarray(x, dtype=np.float64)
+    product = np.ones_like(values)
+    for step in range(9):
+        product = product * (values + step)
+    z = values + 9
+    inverse = 1 / (z * z)
+    series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / z
+    result: Floats = (
+        (z - 0.5) * np.log(z) - z + 0.5 * math.log(2 * math.pi) + series - np.log(product)
+    )
+    return result
+
+
+def _weighed(sums: Moments) -> tuple[float, float]:
+    effect = design_effect(sums)
+    return sums.n / effect, min(max(sums.total / effect, 0.0), sums.n / effect)
+
+
+def _mean(sums: Moments) -> float:
+    return sums.total / sums.n
+
+
+def _log_mixture(n: Floats, total: Floats) -> Floats:
+    """Logarithm of the chance of the values under Jeffreys' mixture of all p."""
+    log_beta = log_gamma(total + 0.5) + log_gamma(n - total + 0.5) - log_gamma(n + 1)
+    result: Floats = log_beta - math.log(math.pi)
+    return result
+
+
+def _log_chance(n: Floats, total: Floats, p: Floats) -> Floats:
+    """Logarithm of the chance of the values under one p; 0 · log 0 is 0."""
+    wins = np.where(total > 0, total * np.log(np.maximum(p, _SMALLEST)), 0.0)
+    losses = np.where(n - total > 0, (n - total) * np.log(np.maximum(1 - p, _SMALLEST)), 0.0)
+    result: Floats = wins + losses
+    return result
+
+
+def _pushed_down(n: Floats, total: Floats, force: Floats) -> Floats:
+    """The p at which the log chance grows by `force` a unit of p: the best p, pushed down."""
+    inside = (n + force) ** 2 - 4 * force * total
+    below: Floats = 2 * total / np.maximum(n + force + np.sqrt(np.maximum(inside, 0)), _SMALLEST)
+    return below
+
+
+def _extreme(
+    one: tuple[Floats, Floats], other: tuple[Floats, Floats], weight: Floats, spread: float
+) -> Floats:
+    """Least `p_one + weight · p_other` over the pairs whose joint likelihood ratio is ≤ e^spread.
+
+    At the least sum both arms are pushed down by forces of ratio `weight`; the force is found by
+    halving. `other` counts the complement of what it stands for, so sums become differences.
+    """
+    (n_1, s_1), (n_2, s_2) = one, other
+    ceiling = spread - _log_mixture(n_1, s_1) - _log_mixture(n_2, s_2)
+    shape = np.broadcast_shapes(n_1.shape, np.shape(weight))
+    bottom, top = np.full(shape, -20.0), np.full(shape, 60.0)  # logarithms of the force
+    for _ in range(_HALVINGS):
+        middle = (bottom + top) / 2
+        force = np.exp(middle)
+        p_1, p_2 = _pushed_down(n_1, s_1, force), _pushed_down(n_2, s_2, force * weight)
+        excess = -_log_chance(n_1, s_1, p_1) - _log_chance(n_2, s_2, p_2)
+        is_inside = excess <= ceiling
+        bottom, top = np.where(is_inside, middle, bottom), np.where(is_inside, top, middle)
+    force = np.exp(top)
+    result: Floats = _pushed_down(n_1, s_1, force) + weight * _pushed_down(n_2, s_2, force * weight)
+    return result
+
+
+def _share_bound(n: float, p: float, spread: float, side: int) -> float:
+    """The share of n values at or below the true p-quantile that is never passed on one side."""
+    inside, outside = p, (0.0 if side < 0 else 1.0)
+
+    def excess(share: float) -> float:
+        count, total = np.asarray(n), np.asarray(n * share)
+        chance = _log_chance(count, total, np.asarray(p))
+        return float(_log_mixture(count, total) - chance)
+
+    if excess(outside) < spread:
+        return outside
+    for _ in range(_HALVINGS):
+        middle = (inside + outside) / 2
+        if excess(middle) < spread:
+            inside = middle
+        else:
+            outside = middle
+    return outside
+
+
+def _interpolated(edges: Floats, below: Floats, share: float) -> float:
+    """Where the cumulated histogram reaches a share; evenly spread within a bin."""
+    at = int(np.searchsorted(below, share, side="left"))
+    if at >= edges.size:
+        return math.inf
+    start, start_share = (0.0, 0.0) if at == 0 else (float(edges[at - 1]), float(below[at - 1]))
+    width = float(below[at]) - start_share
+    part = (share - start_share) / width if width > 0 else 1.0
+    return start + part * (float(edges[at]) - start)
