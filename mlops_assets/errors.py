@@ -10,6 +10,8 @@ MlopsError               anything below; the command line prints it as one messa
 ├── UnsafeModelError     a model's bytes are not what its manifest says, or could run code
 ├── RegistryError        the tracking server refused or holds something else than expected
 ├── ServingError         the serving backend is unreachable or a revision did not become ready
+│   ├── ClusterApiError      the API server refused or did not answer; has its status and reason
+│   └── FieldConflictError   somebody else set fields of the service that we declare too
 ├── RolloutError         the state of a rollout cannot be read, written or followed
 │   └── StateConflictError   another writer was first; read the state again
 └── PlatformError        the embedded platform cannot start: a port, a lock, a home
@@ -91,6 +93,31 @@ class RegistryError(MlopsError):
 
 class ServingError(MlopsError):
     """The serving backend is unreachable, or a revision did not become ready."""
+
+
+class ClusterApiError(ServingError):
+    """The API server of a cluster refused or did not answer.
+
+    Attributes:
+        status: HTTP status; 0 when there was no answer.
+        reason: The server's word for it: NotFound, Conflict, Forbidden.
+        causes: Fields that it names, with what it says of each.
+    """
+
+    def __init__(
+        self, message: str, status: int, reason: str = "", causes: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(message, status, reason, causes)  # all kept, so that it can be pickled
+        self.status = status
+        self.reason = reason
+        self.causes = tuple(causes)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class FieldConflictError(ServingError):
+    """Somebody else set fields of the service that we declare too; nothing was changed."""
 
 
 class RolloutError(MlopsError):

@@ -1,0 +1,29 @@
+"""Our client of an emulated cluster, as fast as a test wants it."""
+
+from typing import Any
+
+from mlops_assets.kserve.api import ClusterApi
+from mlops_assets_tests.kubernetes.cluster import Cluster
+
+
+def api_of(cluster: Cluster, timeout_seconds: float = 5.0) -> ClusterApi:
+    """The namespace `default`; the first retry comes after 10 ms."""
+    from kubernetes import client
+
+    library = client.ApiClient(client.Configuration(host=cluster.api.url))
+    return ClusterApi(library, "default", timeout_seconds, first_pause_seconds=0.01)
+
+
+def bare_service(name: str, **annotations: str) -> dict[str, Any]:
+    """An InferenceService that is there and has nothing to serve yet."""
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {
+            "name": name,
+            "annotations": {"serving.kserve.io/deploymentMode": "Standard", **annotations},
+        },
+        "spec": {
+            "predictor": {"name": "v1", "model": {"storageUri": "file:///nothing", "args": []}}
+        },
+    }
