@@ -12,7 +12,7 @@ import typer
 
 from mlops_assets.cli.documents import check, new
 from mlops_assets.cli.platform import retire, status, up
-from mlops_assets.cli.serving import predict, predictor
+from mlops_assets.cli.serving import predict, predictor, sink
 from mlops_assets.errors import MlopsError
 
 app = typer.Typer(
@@ -29,10 +29,11 @@ app = typer.Typer(
 )
 for _command in (up, status, new, check, predict, retire):
     app.command()(_command)
-app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-)(predictor)
+for _server in (predictor, sink):
+    app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        add_help_option=False,
+    )(_server)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The commands about predictions: predict, predictor."""
+"""The commands about predictions: predict, predictor, sink."""
 
 import json
 import os
@@ -53,10 +53,16 @@ def predict(
 
 def predictor(context: typer.Context) -> None:
     """Serve one model from its directory over KServe's protocols, as a pod does (--help: more)."""
-    os.execv(
-        sys.executable,
-        [sys.executable, "-m", "mlops_assets.serving.predictor", *context.args],
-    )
+    _become("mlops_assets.serving.predictor", context.args)
+
+
+def sink(context: typer.Context) -> None:
+    """Take predictions (CloudEvents) and ground truth into tables, as a pod does (--help: more)."""
+    _become("mlops_assets.serving.sink", context.args)
+
+
+def _become(module: str, arguments: list[str]) -> None:
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
 def _read_rows(rows: list[str], file: Path | None) -> list[dict[str, Any]]:

@@ -70,9 +70,24 @@ class ServingHome:
         return self.root / "log.key"
 
     @property
+    def segments(self) -> Path:
+        """Folder of all segments."""
+        return self.root / "segments"
+
+    @property
+    def drained(self) -> Path:
+        """Modified when the last pass began that moved all there was to the tables."""
+        return self.segments / "drained"
+
+    @property
     def predictions(self) -> Path:
         """Folder of the prediction log's segments, by service."""
         return self.root / "segments" / "predictions"
+
+    @property
+    def events(self) -> Path:
+        """Folder of the segments of requests and responses that KServe's agent sent apart."""
+        return self.root / "segments" / "events"
 
     @property
     def failures(self) -> Path:

@@ -62,7 +62,8 @@ def test_what_is_no_row_is_named(declared: Path, text: str, message: str) -> Non
     assert message in str(shown.exception)
 
 
-def test_predictor_hands_its_arguments_on() -> None:
-    ended = run("predictor", "--help")
+@pytest.mark.parametrize(("command", "option"), [("predictor", "--model-dir"), ("sink", "--lake")])
+def test_servers_take_their_own_arguments(command: str, option: str) -> None:
+    ended = run(command, "--help")
     assert ended.returncode == 0
-    assert "--model-dir" in ended.stdout
+    assert option in ended.stdout

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from mlops_assets.errors import ServingError
+from mlops_assets.serving.prediction_log.halves import HalfRecord, align_rows, join_halves
 from mlops_assets.serving.prediction_log.records import (
     FailureRecord,
     Preamble,
@@ -29,6 +30,7 @@ from mlops_assets.serving.prediction_log.segments import (
 )
 from mlops_assets.serving.prediction_log.store import (
     FAILURES,
+    HALVES,
     PREDICTIONS,
     TRUTH,
     PredictionStore,
@@ -37,6 +39,7 @@ from mlops_assets.serving.prediction_log.store import (
 _LOG = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRUTHS = msgspec.msgpack.Decoder(TruthRecord)
+_HALVES = msgspec.msgpack.Decoder(HalfRecord)
 _FAILURES = msgspec.msgpack.Decoder(FailureRecord)
 
 
@@ -55,7 +58,8 @@ def drain(folder: Path, store: PredictionStore, *, table: str) -> Drained:
     Args:
         folder: Segments stand here and below.
         store: Where the tables are.
-        table: `prediction_log`, `failed_requests` or `ground_truth`: what the segments hold.
+        table: What the segments hold: `prediction_log`, `inference_event`, `failed_requests` or
+            `ground_truth`.
     """
     n_rows = n_bad = n_failed = 0
     for path in list_segments(folder):
@@ -76,13 +80,16 @@ def _drain_segment(path: Path, store: PredictionStore, table: str) -> tuple[int,
     if first is not None:
         preamble = read_preamble(first)
         reader = RowReader(preamble)
-        offset = max(offset, store.committed_offset(preamble.service, table, path.name))
+        last = PREDICTIONS if table == HALVES else table  # the one that is written last
+        offset = max(offset, store.committed_offset(preamble.service, last, path.name))
         while True:
             records, after = read_records(path, offset)
             if not records:
                 break
             if table == PREDICTIONS:
                 bad = _append_predictions(records, reader, store, path.name, after)
+            elif table == HALVES:
+                bad = _append_halves(records, preamble, store, path.name, after)
             elif table == FAILURES:
                 bad = _append_failures(records, preamble, store, path.name, after)
             else:
@@ -121,6 +128,49 @@ def _append_truths(
     return 0
 
 
+def _append_halves(
+    records: Sequence[bytes], preamble: Preamble, store: PredictionStore, source: str, offset: int
+) -> int:
+    """Keep requests and responses, and log the predictions that are whole by now.
+
+    Both halves are looked for once one of them is in the table. So of two sinks that get a half
+    each, one finds both at least, and a prediction that both log counts once.
+    """
+    halves = [_HALVES.decode(record) for record in records]
+    rows = [_half_row(half) for half in halves]
+    store.append_halves(preamble.service, rows, source=source, offset=offset)
+    parts, n_bad = [], 0
+    for day in {row["day"] for row in rows}:
+        ids = [row["event_id"] for row in rows if row["day"] == day]
+        for request, response in store.find_pairs(preamble.service, ids, day):
+            try:
+                parts.append(join_halves(request, response))
+            except ServingError as error:
+                n_bad += 1
+                _LOG.error("%s, event %s: %s", preamble.service, request["event_id"], error)
+    whole, features = align_rows(parts)
+    # also without rows: the offset is what tells that these records are done
+    store.append_predictions(preamble.service, whole, features, source=source, offset=offset)
+    return n_bad
+
+
+def _half_row(half: HalfRecord) -> dict[str, Any]:
+    at = _EPOCH + timedelta(microseconds=half.at_ns // 1000)
+    return {
+        "event_id": half.event_id,
+        "kind": half.kind,
+        "event_time": at,
+        "received_at": _EPOCH + timedelta(microseconds=half.received_ns // 1000),
+        "day": at.date(),
+        "namespace": half.namespace,
+        "component": half.component,
+        "revision": half.revision,
+        "model_version": half.model_version,
+        "content_type": half.content_type,
+        "body": half.body,
+    }
+
+
 def _append_failures(
     records: Sequence[bytes], preamble: Preamble, store: PredictionStore, source: str, offset: int
 ) -> int:
@@ -155,4 +205,4 @@ def _truth_row(truth: TruthRecord) -> dict[str, Any]:
     }
 
 
-__all__ = ["FAILURES", "PREDICTIONS", "TRUTH", "Drained", "drain"]
+__all__ = ["FAILURES", "HALVES", "PREDICTIONS", "TRUTH", "Drained", "drain"]

@@ -8,6 +8,7 @@ asset or a test that wants the tables to be current.
 import argparse
 import fcntl
 import logging
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from mlops_assets.serving.prediction_log.drain import Drained, drain
 from mlops_assets.serving.prediction_log.retention import forget_old
 from mlops_assets.serving.prediction_log.store import (
     FAILURES,
+    HALVES,
     PREDICTIONS,
     TRUTH,
     PredictionStore,
@@ -30,13 +32,19 @@ IDLE_SECONDS = 20.0
 FORGET_SECONDS = 3600.0
 
 
-def open_store(home: Path) -> PredictionStore:
-    """The tables of one machine, under `<MLOPS_HOME>/lake/serving`."""
+def open_store(home: Path, lake: str | None = None) -> PredictionStore:
+    """The tables of one machine, under `<MLOPS_HOME>/lake/serving`, or those of another lake."""
+    if lake is not None:
+        return PredictionStore(f"{lake.rstrip('/')}/serving")
     return PredictionStore(str(ServingHome.under(home).tables))
 
 
-def drain_home(home: Path) -> Drained:
+def drain_home(home: Path, lake: str | None = None) -> Drained:
     """One pass over all segments of an MLOPS_HOME. Two at once take turns.
+
+    Args:
+        home: MLOPS_HOME.
+        lake: Root of the tables, where it is not the home's.
 
     Returns:
         What was moved of predictions, failed requests and truths together.
@@ -46,41 +54,52 @@ def drain_home(home: Path) -> Drained:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "drain.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        store = open_store(home)
+        began = time.time()
+        store = open_store(home, lake)
         predictions = drain(paths.predictions, store, table=PREDICTIONS)
+        halves = drain(paths.events, store, table=HALVES)
         failures = drain(paths.failures, store, table=FAILURES)
         truths = drain(paths.truths, store, table=TRUTH)
-    parts = (predictions, failures, truths)
-    return Drained(
-        sum(part.n_rows for part in parts),
-        sum(part.n_unreadable for part in parts),
-        sum(part.n_failed_segments for part in parts),
-    )
+        parts = (predictions, halves, failures, truths)
+        drained = Drained(
+            sum(part.n_rows for part in parts),
+            sum(part.n_unreadable for part in parts),
+            sum(part.n_failed_segments for part in parts),
+        )
+        if not drained.n_failed_segments:
+            paths.drained.touch()
+            os.utime(paths.drained, (began, began))
+    return drained
 
 
-def forget_home(home: Path, now: datetime) -> int:
+def forget_home(home: Path, now: datetime, lake: str | None = None) -> int:
     """Apply each model's retention to its tables; returns how many tables lost days."""
     paths = ServingHome.under(home)
     paths.predictions.parent.mkdir(parents=True, exist_ok=True)
     with (paths.predictions.parent / "drain.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return forget_old(paths, open_store(home), now)
+        return forget_old(paths, open_store(home, lake), now)
 
 
-def run_sink(home: Path, parent_pid: int | None = None) -> int:
-    """Move segments until nothing came for a while. Returns the exit code 0."""
-    configure_log()
-    if parent_pid is not None:
-        die_with_parent(parent_pid)
+def run_sink(home: Path, lake: str | None = None, *, once: bool = False) -> int:
+    """Move segments until nothing came for a while. Returns the exit code 0.
+
+    Args:
+        home: MLOPS_HOME.
+        lake: Root of the tables, where it is not the home's.
+        once: Move what there is, and no more.
+    """
     last = time.monotonic()
     forget_at = last
     while time.monotonic() - last < IDLE_SECONDS:
-        moved = drain_home(home)
+        moved = drain_home(home, lake)
+        if once:
+            return 1 if moved.n_failed_segments else 0
         if moved.n_rows:
             last = time.monotonic()
             _LOG.info("%d records moved to the tables", moved.n_rows)
         if time.monotonic() >= forget_at:
-            forget_home(home, datetime.now(UTC))
+            forget_home(home, datetime.now(UTC), lake)
             forget_at = time.monotonic() + FORGET_SECONDS
         time.sleep(PASS_SECONDS)
     return 0
@@ -90,9 +109,14 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--home", required=True, type=Path, help="MLOPS_HOME")
+    parser.add_argument("--lake", help="root of the tables (default: HOME/lake)")
+    parser.add_argument("--once", action="store_true", help="move what there is, and end")
     parser.add_argument("--parent-pid", type=int, help="die with this process")
     found = parser.parse_args()
-    return run_sink(found.home, found.parent_pid)
+    configure_log()
+    if found.parent_pid is not None:
+        die_with_parent(found.parent_pid)
+    return run_sink(found.home, found.lake, once=found.once)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _VACUUM_HOURS = 24
 PREDICTIONS, TRUTH, FAILURES = "prediction_log", "ground_truth", "failed_requests"
+HALVES = "inference_event"
+_DAYS_APART = 2  # a response comes at most so long after its request
 
 _PREDICTION_TYPES: dict[str, Any] = {
     "prediction_id": pl.String(),
@@ -46,6 +48,19 @@ _FAILURE_TYPES: dict[str, Any] = {
     "unit": pl.String(),
     "shadow": pl.Boolean(),
 }
+_HALF_TYPES: dict[str, Any] = {
+    "event_id": pl.String(),
+    "kind": pl.String(),
+    "event_time": pl.Datetime("us", "UTC"),
+    "received_at": pl.Datetime("us", "UTC"),
+    "day": pl.Date(),
+    "namespace": pl.String(),
+    "component": pl.String(),
+    "revision": pl.String(),
+    "model_version": pl.String(),
+    "content_type": pl.String(),
+    "body": pl.Binary(),
+}
 _TRUTH_TYPES: dict[str, Any] = {
     "prediction_id": pl.String(),
     "row": pl.Int32(),
@@ -59,6 +74,16 @@ _FEATURE_TYPES: dict[str, Any] = {
     "category": pl.String(),
     "boolean": pl.Boolean(),
 }
+_STORED_KINDS = {"double": "number", "string": "category", "boolean": "boolean"}
+
+
+def _scan(table: "DeltaTable") -> pl.LazyFrame:
+    """The rows of a table. Delta writes a path with a blank as a URI, which Polars would take for
+    another path."""
+    uri = table.table_uri
+    if uri.startswith("file:") and "%" in uri:
+        return pl.scan_pyarrow_dataset(table.to_pyarrow_dataset())
+    return pl.scan_delta(table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +108,25 @@ class TruthSummary:
     def coverage_ratio(self) -> float | None:
         """Share of predictions whose truth is known; None when nothing was predicted."""
         return self.n_with_truth / self.n_predictions if self.n_predictions else None
+
+
+@dataclass(frozen=True, slots=True)
+class HalvesSummary:
+    """Requests and responses that came apart, as KServe's agent sends them.
+
+    Attributes:
+        n_requests: Requests, each id once.
+        n_responses: Responses, each id once.
+        n_lone_requests: Requests whose response did not come: refused by the model, or lost.
+        n_lone_responses: Responses whose request did not come.
+        n_unreadable: Whole pairs that are not in the log, since a body is no V1 or V2 JSON.
+    """
+
+    n_requests: int
+    n_responses: int
+    n_lone_requests: int
+    n_lone_responses: int
+    n_unreadable: int
 
 
 class PredictionStore:
@@ -111,9 +155,10 @@ class PredictionStore:
         offset: int,
     ) -> bool:
         """Append rows of `RowReader`. False: this batch of the source is there already."""
+        columns = [(FEATURE_PREFIX + name, kind) for name, kind in features]
         types = {
             **{name: kind for name, kind in _PREDICTION_TYPES.items() if name != "day"},
-            **{FEATURE_PREFIX + name: _FEATURE_TYPES[kind] for name, kind in features},
+            **{name: _FEATURE_TYPES[kind] for name, kind in columns},
         }
         frame = pl.DataFrame(
             {
@@ -121,12 +166,53 @@ class PredictionStore:
                 for name in types
             },
             schema_overrides={**types, "event_time": pl.Int64()},
-        )
+        ).rename(self._columns_beside(service, columns))
         moment = pl.from_epoch("event_time", "us").dt.replace_time_zone("UTC")
         frame = frame.with_columns(event_time=moment).with_columns(
             day=pl.col("event_time").dt.date()
         )
         return self._append(self.uri(service, PREDICTIONS), frame, source, offset)
+
+    def _columns_beside(self, service: str, columns: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """Other names for features whose kind is another than that of their column.
+
+        A version may take as a category what was a number before: both are kept, side by side.
+        """
+        table = self._open(self.uri(service, PREDICTIONS))
+        if table is None:
+            return {}
+        stored = {field.name: getattr(field.type, "type", None) for field in table.schema().fields}
+        return {
+            name: f"{name}__{kind}"
+            for name, kind in columns
+            if name in stored and _STORED_KINDS.get(str(stored[name])) != kind
+        }
+
+    def append_halves(
+        self, service: str, rows: Sequence[Mapping[str, Any]], *, source: str, offset: int
+    ) -> bool:
+        """Append requests and responses that came apart. False: this batch is there already."""
+        frame = pl.DataFrame(rows, schema=_HALF_TYPES)
+        return self._append(self.uri(service, HALVES), frame, source, offset)
+
+    def find_pairs(self, service: str, ids: Sequence[str], day: date) -> list[tuple[Any, Any]]:
+        """Requests and responses of some ids that are both there, each as a row of the table.
+
+        Args:
+            service: Whose.
+            ids: Of the events.
+            day: On or about which they came.
+        """
+        near = timedelta(days=_DAYS_APART)
+        halves = self.scan_halves(service).filter(
+            pl.col("day").is_between(day - near, day + near), pl.col("event_id").is_in(ids)
+        )
+        requests: dict[tuple[str, str], Any] = {}
+        responses: dict[tuple[str, str], Any] = {}
+        for half in halves.collect().iter_rows(named=True):
+            side = requests if half["kind"] == "request" else responses
+            side[half["event_id"], half["component"]] = half
+        return [(requests[key], responses[key]) for key in requests if key in responses]
 
     def append_truth(
         self, service: str, rows: Sequence[Mapping[str, Any]], *, source: str, offset: int
@@ -220,7 +306,7 @@ class PredictionStore:
         table = self._open(self.uri(service, PREDICTIONS))
         if table is None:
             return pl.LazyFrame(schema=_PREDICTION_TYPES)
-        frame = _inside(pl.scan_delta(table).filter(pl.col("shadow") == shadow), start, end)
+        frame = _inside(_scan(table).filter(pl.col("shadow") == shadow), start, end)
         return frame.sort("event_time", maintain_order=True).unique(
             ["prediction_id", "row"], keep="first", maintain_order=True
         )
@@ -232,14 +318,25 @@ class PredictionStore:
         table = self._open(self.uri(service, FAILURES))
         if table is None:
             return pl.LazyFrame(schema=_FAILURE_TYPES)
-        return _inside(pl.scan_delta(table), start, end)
+        return _inside(_scan(table), start, end)
+
+    def scan_halves(self, service: str) -> pl.LazyFrame:
+        """Requests and responses that came apart, each once: the first that was received."""
+        table = self._open(self.uri(service, HALVES))
+        if table is None:
+            return pl.LazyFrame(schema=_HALF_TYPES)
+        return (
+            _scan(table)
+            .sort("received_at", maintain_order=True)
+            .unique(["event_id", "component", "kind"], keep="first", maintain_order=True)
+        )
 
     def scan_truth(self, service: str) -> pl.LazyFrame:
         """Every truth that was sent, in the order of its arrival."""
         table = self._open(self.uri(service, TRUTH))
         if table is None:
             return pl.LazyFrame(schema=_TRUTH_TYPES)
-        return pl.scan_delta(table).sort("received_at", maintain_order=True)
+        return _scan(table).sort("received_at", maintain_order=True)
 
     def scan_judged(
         self, service: str, start: datetime | None = None, end: datetime | None = None
@@ -261,6 +358,31 @@ class PredictionStore:
         return predictions.join(truth, on=["prediction_id", "row"], how="left").with_columns(
             pl.col("contradicted").fill_null(False)
         )
+
+    def summarize_halves(
+        self, service: str, start: datetime | None = None, end: datetime | None = None
+    ) -> HalvesSummary:
+        """What KServe's agent sent in a window, and what of it is no whole prediction."""
+        halves = self.scan_halves(service)
+        if start is not None:
+            halves = halves.filter(pl.col("event_time") >= start.astimezone(UTC))
+        if end is not None:
+            halves = halves.filter(pl.col("event_time") < end.astimezone(UTC))
+        key = ["event_id", "component"]
+        requests = halves.filter(kind="request").select(key)
+        responses = halves.filter(kind="response").select(key)
+        logged = self.scan_predictions(service).select(event_id="prediction_id")
+        pairs = requests.join(responses, on=key)
+        frames = pl.collect_all(
+            [
+                requests,
+                responses,
+                requests.join(responses, on=key, how="anti"),
+                responses.join(requests, on=key, how="anti"),
+                pairs.join(logged, on="event_id", how="anti"),
+            ]
+        )
+        return HalvesSummary(*(frame.height for frame in frames))
 
     def summarize_truth(
         self, service: str, start: datetime | None = None, end: datetime | None = None

@@ -1,13 +1,15 @@
 """Ground truth as callers post it: checked, and durable before it is acknowledged."""
 
+import base64
 import hmac
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from mlops_assets.errors import PlatformError
 from mlops_assets.serving.prediction_log.records import (
     Preamble,
     TruthRecord,
@@ -15,10 +17,13 @@ from mlops_assets.serving.prediction_log.records import (
     label_text,
 )
 from mlops_assets.serving.prediction_log.segments import SegmentWriter
+from mlops_assets.serving.prediction_log.wire import is_service_name
 from mlops_assets.serving.protocol.http import MAX_ID_LENGTH, Headers
 from mlops_assets.serving.protocol.refusal import RequestError
 
+TOKEN_VARIABLE = "MLOPS_SINK_TOKEN"
 _MAX_ITEMS = 10_000
+_MOST_OPEN = 64
 
 
 class TruthItem(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,8 +54,12 @@ _DECODER = msgspec.json.Decoder(TruthItem)
 _BATCHES = msgspec.json.Decoder(TruthBatch)
 
 
-def read_truths(body: bytes, services: Collection[str]) -> list[TruthItem]:
+def read_truths(body: bytes, services: Collection[str] | None = None) -> list[TruthItem]:
     """The truths of a request's body: one object, or `{"items": [...]}`.
+
+    Args:
+        body: The request's.
+        services: The services that there are; None when nobody knows, and any name will do.
 
     Raises:
         RequestError: 400 with the place, the expected and the found.
@@ -62,8 +71,8 @@ def read_truths(body: bytes, services: Collection[str]) -> list[TruthItem]:
     if not 0 < len(items) <= _MAX_ITEMS:
         raise RequestError(400, f"items: expected 1 to {_MAX_ITEMS:,}, found {len(items):,}")
     for position, item in enumerate(items):
-        if item.service not in services:
-            known = ", ".join(sorted(services)) or "none"
+        if not is_service_name(item.service) if services is None else item.service not in services:
+            known = "the services" if services is None else ", ".join(sorted(services)) or "none"
             raise RequestError(
                 400, f"items[{position}].service: expected one of {known}, found {item.service!r}"
             )
@@ -74,13 +83,44 @@ def read_truths(body: bytes, services: Collection[str]) -> list[TruthItem]:
     return items
 
 
+def read_token(file: Path | None, environment: Mapping[str, str]) -> str | None:
+    """The token of the sink: what a file holds, else `MLOPS_SINK_TOKEN`; None when neither is set.
+
+    Raises:
+        PlatformError: the file cannot be read, or the token is no printable ASCII.
+    """
+    try:
+        token = environment.get(TOKEN_VARIABLE) if file is None else file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlatformError(f"the sink's token cannot be read: {error}") from error
+    if file is None and not token:
+        return None
+    if not token or not (token.isascii() and token.isprintable()):
+        raise PlatformError(
+            f"{file or TOKEN_VARIABLE}: expected a token of printable ASCII, found none"
+        )
+    return token
+
+
 def require_token(token: str | None, headers: Headers) -> None:
-    """Raises RequestError 401 when a token is set and the request does not bear it."""
+    """Raises RequestError 401 when a token is set and the request does not bear it.
+
+    It may come as the password of basic authentication too: KServe's agent has only its URL.
+    """
     if token is None:
         return
     sent = next((value for name, value in headers if name == b"authorization"), b"")
+    if sent[:6].lower() == b"basic ":
+        sent = b"Bearer " + _decode_base64(sent[6:]).partition(b":")[2]
     if not hmac.compare_digest(sent, b"Bearer " + token.encode()):
         raise RequestError(401, "authorization: expected the bearer token of the sink")
+
+
+def _decode_base64(text: bytes) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 class TruthLog:
@@ -102,8 +142,15 @@ class TruthLog:
             record = TruthRecord(item.id, item.row, label_text(item.value), _at_ns(item, now), now)
             if not self._writer(item.service).append(encode(record)):
                 raise RequestError(503, "the disk is full", retry_after_seconds=60)
-        for service in {item.service for item in items}:
-            self._writers[service].sync()
+        used = {item.service for item in items}
+        try:
+            for service in used:
+                self._writers[service].sync()
+        except OSError as error:
+            raise RequestError(503, f"the disk: {error}", retry_after_seconds=10) from error
+        n_spare = max(0, len(self._writers) - _MOST_OPEN)
+        for service in sorted(self._writers.keys() - used)[:n_spare]:
+            self._writers.pop(service).close()
 
     def _writer(self, service: str) -> SegmentWriter:
         if service not in self._writers:

@@ -1,0 +1,108 @@
+"""The sink as an RSGI application: predictions and ground truth in, durable before the answer."""
+
+import asyncio
+import logging
+
+from mlops_assets.serving.home import ServingHome
+from mlops_assets.serving.prediction_log.truth import TruthLog, read_truths, require_token
+from mlops_assets.serving.protocol.http import Reply, json_reply, refusal_reply
+from mlops_assets.serving.protocol.refusal import RequestError
+from mlops_assets.serving.protocol.rsgi import (
+    Exchange,
+    HeaderValues,
+    Scope,
+    read_body,
+    send_reply,
+)
+from mlops_assets.serving.sink.cloud_events import read_events
+from mlops_assets.serving.sink.event_log import EventLog
+from mlops_assets.serving.sink.metrics import SinkMetrics
+from mlops_assets.serving.sink.settings import SinkSettings
+
+_LOG = logging.getLogger(__name__)
+_TRUTH = "/v1/ground-truth"
+_EVENTS = ("/", "/v1/events")
+
+
+class SinkApp:
+    """Answers on the sink's port."""
+
+    def __init__(self, settings: SinkSettings) -> None:
+        home = ServingHome.under(settings.home)
+        self._settings = settings
+        self._events = EventLog(home)
+        self._truths = TruthLog(home.truths)
+        self._metrics = SinkMetrics(home)
+        self.draining = False
+        self.n_in_flight = 0
+        self.farewell: asyncio.Task[None] | None = None  # kept, or it could be collected
+
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
+        """One request."""
+        self.n_in_flight += 1
+        try:
+            reply = await self._answer(scope, exchange)
+        except RequestError as error:
+            self._metrics.count_refused(error.status)
+            reply = refusal_reply(error)
+        except Exception:  # one request must not take the sink down
+            _LOG.exception("request to %s failed", scope.path)
+            self._metrics.count_refused(500)
+            reply = json_reply({"error": "the sink failed on this request; see its log"}, 500)
+        finally:
+            self.n_in_flight -= 1
+        if scope.method == "HEAD":
+            reply.body = b""
+        closing = self.draining or reply.status == 413
+        send_reply(exchange, reply, [("connection", "close")] if closing else [])
+
+    async def _answer(self, scope: Scope, exchange: Exchange) -> Reply:
+        path, method, headers = scope.path, scope.method, scope.headers
+        if method == "POST" and (path in _EVENTS or path == _TRUTH):
+            sent = headers.get("authorization") or ""
+            require_token(self._settings.token, [(b"authorization", sent.encode())])
+            declared = headers.get("content-length")
+            body = await read_body(exchange, declared, self._settings.max_body_bytes)
+            if path == _TRUTH:
+                return self._take_truth(body)
+            return await self._take_events(headers, body)
+        if method not in ("GET", "HEAD"):
+            raise RequestError(405, f"{path}: expected GET, found {method}")
+        return self._page(path)
+
+    async def _take_events(self, headers: HeaderValues, body: bytes) -> Reply:
+        events = read_events(headers, body)
+        allowed = self._settings.namespaces
+        for position, event in enumerate(events):
+            if allowed and event.namespace not in allowed:
+                raise RequestError(
+                    400,
+                    f"event {position}: namespace: expected {', '.join(allowed)}, "
+                    f"found {event.namespace[:60]!r}",
+                )
+        await self._events.write(events)
+        for event in events:
+            self._metrics.count_event(event.type)
+        return json_reply({"accepted": len(events)})
+
+    def _take_truth(self, body: bytes) -> Reply:
+        items = read_truths(body)
+        self._truths.write(items)
+        self._metrics.count_truths(len(items))
+        return json_reply({"accepted": len(items)})
+
+    def _page(self, path: str) -> Reply:
+        if path == "/health":
+            content = {"status": "draining" if self.draining else "ok"}
+            return json_reply(content, 503 if self.draining else 200)
+        if path == "/metrics":
+            text = self._metrics.render().encode()
+            return Reply(200, text, b"text/plain; version=0.0.4; charset=utf-8")
+        if path in _EVENTS or path == _TRUTH:
+            raise RequestError(405, f"{path}: expected POST, found GET")
+        raise RequestError(404, f"no such path: {path}; here are /, {_TRUTH}, /health, /metrics")
+
+    def close(self) -> None:
+        """Close what is written to."""
+        self._events.close()
+        self._truths.close()
