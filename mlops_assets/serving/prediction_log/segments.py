@@ -66,7 +66,7 @@ class SegmentWriter:
         is_due = self._size > self._max_bytes or time.monotonic() - self._born > self._max_seconds
         if (is_due or self._descriptor < 0) and not self._begin() and self._descriptor < 0:
             return False
-        framed = _frame(record)
+        framed = frame_record(record)
         try:
             written = os.write(self._descriptor, framed)
         except OSError as error:
@@ -82,7 +82,7 @@ class SegmentWriter:
 
     def _begin(self) -> bool:
         """Go on in a new segment. False: the disk is full, and the former one stays in use."""
-        framed = _frame(self._preamble)
+        framed = frame_record(self._preamble)
         path = self._folder / f"{time.time_ns():020d}-{os.getpid()}{_SUFFIX}"
         try:
             descriptor = _create(path, framed)
@@ -130,7 +130,8 @@ class SegmentWriter:
                 self._descriptor = -1
 
 
-def _frame(record: bytes) -> bytes:
+def frame_record(record: bytes) -> bytes:
+    """A record as it stands in a segment."""
     return _HEADER.pack(len(record), zlib.crc32(record)) + record
 
 

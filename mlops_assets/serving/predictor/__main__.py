@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from mlops_assets.errors import MlopsError
 from mlops_assets.serving.predictor.server import run_predictor
 from mlops_assets.serving.predictor.settings import PredictorSettings
 
@@ -34,6 +35,9 @@ def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
     add("--log-leave-out", action="append", default=[], help="feature that is not logged")
     add("--log-hash", action="append", default=[], help="feature that is logged hashed")
     add("--log-key", type=Path, help="file with the secret for --log-hash")
+    add("--log-sink", help="URL of the sink that takes what stands in --log-dir")
+    add("--log-sink-token-file", type=Path, help="file with its token (or MLOPS_SINK_TOKEN)")
+    add("--log-namespace", default=defaults["log_namespace"], help="(default: %(default)s)")
     add("--parent-pid", type=int, help="die with this process")
     for name in ("max_body_bytes", "max_rows", "max_waiting", "max_wait_seconds", "drain_seconds"):
         default = defaults[name]
@@ -42,11 +46,24 @@ def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
     found = parser.parse_args(arguments)
     if found.workers < 1 or (found.workers > 1 and found.socket_path):
         parser.error("--workers: expected at least 1, and 1 with --socket-path")
+    if found.log_sink is not None:
+        _require_sink(parser, found)
     given = vars(found)
     trusted = tuple(given.pop("trusted_type"))
     for name in ("log_leave_out", "log_hash"):
         given[name] = tuple(given[name])
     return PredictorSettings(**given, trusted_types=trusted)
+
+
+def _require_sink(parser: argparse.ArgumentParser, found: argparse.Namespace) -> None:
+    from mlops_assets.serving.prediction_log.sink_client import require_url
+
+    if found.log_dir is None:
+        parser.error("--log-sink: expected --log-dir beside it, where predictions wait")
+    try:
+        require_url(found.log_sink)
+    except MlopsError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

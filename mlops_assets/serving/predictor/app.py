@@ -249,8 +249,15 @@ class PredictorApp:
         )
 
     def _render_metrics(self) -> Reply:
+        settings, unshipped_bytes = self._settings, None
+        if settings.log_sink is not None and settings.log_dir is not None:
+            from mlops_assets.serving.prediction_log.shipping import count_unshipped_bytes
+
+            unshipped_bytes = count_unshipped_bytes(settings.log_dir)
         text = self._metrics.render(
-            self._settings.model_name, self._settings.model_version or "unknown"
+            settings.model_name,
+            settings.model_version or "unknown",
+            unshipped_bytes=unshipped_bytes,
         )
         return Reply(200, text.encode(), b"text/plain; version=0.0.4; charset=utf-8")
 

@@ -46,9 +46,26 @@ class Metrics:
         """Count one prediction that the log had no room for."""
         self._cells[self._at + _UNLOGGED] += 1
 
-    def render(self, model_name: str, model_version: str) -> str:
-        """All counters as Prometheus reads them."""
-        return "\n".join(self._lines(f'model_name="{model_name}",model_version="{model_version}"'))
+    def render(
+        self, model_name: str, model_version: str, *, unshipped_bytes: int | None = None
+    ) -> str:
+        """All counters as Prometheus reads them.
+
+        Args:
+            model_name: A label of each.
+            model_version: Another one.
+            unshipped_bytes: What the sink has not taken of the log; None where there is no sink.
+        """
+        labels = f'model_name="{model_name}",model_version="{model_version}"'
+        lines = list(self._lines(labels))
+        if unshipped_bytes is not None:
+            lines[-1:] = [
+                "# HELP mlops_unshipped_bytes Bytes of the log that the sink has not taken.",
+                "# TYPE mlops_unshipped_bytes gauge",
+                f"mlops_unshipped_bytes{{{labels}}} {unshipped_bytes}",
+                "",
+            ]
+        return "\n".join(lines)
 
     def _total(self, cell: int) -> float:
         return sum(self._cells[worker * _ROW + cell] for worker in range(self._workers))

@@ -20,6 +20,7 @@ from mlops_assets.serving.server import build_server, on_stop, run_loop
 _LOG = logging.getLogger(__name__)
 _EXIT_REFUSED = 2
 _RESPAWN_SECONDS = 1.0
+_SHIPPING_SECONDS = 8.0  # longer than the shipper takes to say farewell
 # Clients with open connections get this long to see `connection: close` on an answer.
 _FAREWELL_SECONDS = 0.2
 
@@ -31,9 +32,10 @@ def run_predictor(settings: PredictorSettings) -> int:
         die_with_parent(settings.parent_pid)
     metrics = Metrics(settings.workers)
     try:
-        if settings.workers == 1:
+        if settings.workers == 1 and settings.log_sink is None:
             return _run_worker(settings, metrics)
-        require_free_port(settings.host, settings.port)
+        if settings.socket_path is None:
+            require_free_port(settings.host, settings.port)
         return _run_workers(settings, metrics)
     except MlopsError as error:
         _LOG.error("%s", error)
@@ -93,7 +95,7 @@ def _drain(app: PredictorApp, server: Any, drain_seconds: float) -> None:
 
 
 def _run_workers(settings: PredictorSettings, metrics: Metrics) -> int:
-    """Fork workers that share the port, and replace one that ends before we do."""
+    """Fork workers that share the port, and whoever ships their log; replace one that ends."""
     stopping = False
     children: dict[int, int] = {}
 
@@ -107,8 +109,14 @@ def _run_workers(settings: PredictorSettings, metrics: Metrics) -> int:
     signal.signal(signal.SIGINT, stop)
     for worker in range(settings.workers):
         children[_fork_worker(settings, metrics, worker)] = worker
+    shipper = _fork_shipper(settings)
     while children:
         pid, status = os.wait()
+        if pid == shipper:
+            _LOG.error("the process that ships the prediction log ended; starting another")
+            time.sleep(_RESPAWN_SECONDS)
+            shipper = _fork_shipper(settings)
+            continue
         worker = children.pop(pid)
         code = os.waitstatus_to_exitcode(status)
         if code == _EXIT_REFUSED and not stopping:
@@ -118,6 +126,8 @@ def _run_workers(settings: PredictorSettings, metrics: Metrics) -> int:
             _LOG.error("worker %d ended with %d; starting another", worker, code)
             time.sleep(_RESPAWN_SECONDS)
             children[_fork_worker(settings, metrics, worker)] = worker
+    if shipper:
+        _end_shipper(shipper)  # last, so that it ships what the workers wrote last
     return 0
 
 
@@ -135,3 +145,42 @@ def _fork_worker(settings: PredictorSettings, metrics: Metrics, worker: int) -> 
     except MlopsError as error:
         _LOG.error("%s", error)
     os._exit(_EXIT_REFUSED)
+
+
+def _fork_shipper(settings: PredictorSettings) -> int:
+    """Process number of the one that ships the log; 0 when there is no sink."""
+    if settings.log_sink is None or settings.log_dir is None:
+        return 0
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    die_with_parent(parent)
+    code = 1
+    try:
+        from mlops_assets.serving.prediction_log.shipping import ShippingSettings, run_shipper
+
+        shipping = ShippingSettings(
+            folder=settings.log_dir,
+            url=settings.log_sink,
+            token_file=settings.log_sink_token_file,
+            namespace=settings.log_namespace,
+        )
+        code = run_shipper(shipping)
+    except Exception:  # a forked process must not go on as its parent
+        _LOG.exception("the prediction log cannot be shipped")
+    os._exit(code)
+
+
+def _end_shipper(pid: int) -> None:
+    """Let it ship what is left, and kill it when it takes too long."""
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _SHIPPING_SECONDS
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return
+        time.sleep(0.02)

@@ -25,6 +25,9 @@ class PredictorSettings:
         log_leave_out: Features that the prediction log leaves out.
         log_hash: Features that it holds hashed.
         log_key: File with the secret for that.
+        log_sink: Where the sink takes events; None keeps segments where they are.
+        log_sink_token_file: File with the sink's token; None: `MLOPS_SINK_TOKEN`, if it is set.
+        log_namespace: Namespace that shipped events name.
         max_body_bytes: Longest request body. JSON of this length decodes in about 40 ms, for which
             other callers of the same worker wait.
         max_rows: Most rows in one request.
@@ -49,6 +52,9 @@ class PredictorSettings:
     log_leave_out: tuple[str, ...] = ()
     log_hash: tuple[str, ...] = ()
     log_key: Path | None = None
+    log_sink: str | None = None
+    log_sink_token_file: Path | None = None
+    log_namespace: str = "default"
     max_body_bytes: int = 8_000_000
     max_rows: int = 20_000
     max_waiting: int = 32
