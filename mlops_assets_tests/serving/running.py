@@ -84,9 +84,9 @@ def running_module(module: str, *arguments: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def running_gateway(home: Path, port: int) -> Iterator[Server]:
+def running_gateway(home: Path, port: int, *more: str) -> Iterator[Server]:
     """A gateway whose port answers."""
-    arguments = (f"--home={home}", f"--port={port}")
+    arguments = (f"--home={home}", f"--port={port}", *more)
     with running_module("mlops_assets.serving.gateway", *arguments) as process:
         wait_for(f"http://127.0.0.1:{port}/healthz", process)
         yield process

@@ -64,6 +64,8 @@ def _text(value: Any) -> str | None:
 
 
 def _of_row(rows: msgspec.Raw, key: str, position: int | None) -> Any:
+    if memoryview(rows)[0] == ord("{"):  # a single row without the list around it
+        return msgspec.json.decode(rows).get(key)
     first = msgspec.json.decode(_ROWS.decode(rows)[0])
     if isinstance(first, dict):
         return first.get(key)
@@ -93,6 +95,8 @@ def _of_tensors(fields: dict[str, msgspec.Raw], tail: bytes, key: str, position:
             if size is not None:
                 n = count_elements(tensor, limit=_MOST_VALUES)
                 values = read_binary(tensor, n, tail[at : at + length])
+            elif values is msgspec.UNSET:
+                return None
             return _first(values, (position or 0) if matrix else 0)
         at += length
     return None

@@ -19,10 +19,11 @@ from mlops_assets.serving.prediction_log.records import (
 from mlops_assets.serving.prediction_log.segments import SegmentWriter
 from mlops_assets.serving.prediction_log.wire import is_service_name
 from mlops_assets.serving.protocol.http import MAX_ID_LENGTH, Headers
-from mlops_assets.serving.protocol.refusal import RequestError
+from mlops_assets.serving.protocol.refusal import UNREADABLE, RequestError
 
 TOKEN_VARIABLE = "MLOPS_SINK_TOKEN"
 _MAX_ITEMS = 10_000
+_EARLIEST, _LATEST = datetime(1700, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _MOST_OPEN = 64
 
 
@@ -66,7 +67,7 @@ def read_truths(body: bytes, services: Collection[str] | None = None) -> list[Tr
     """
     try:
         items = _BATCHES.decode(body).items if b'"items"' in body else [_DECODER.decode(body)]
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise RequestError(400, f"ground truth: {error}") from error
     if not 0 < len(items) <= _MAX_ITEMS:
         raise RequestError(400, f"items: expected 1 to {_MAX_ITEMS:,}, found {len(items):,}")
@@ -79,6 +80,10 @@ def read_truths(body: bytes, services: Collection[str] | None = None) -> list[Tr
         if not 0 < len(item.id) <= MAX_ID_LENGTH or not 0 <= item.row < 2**31:
             raise RequestError(
                 400, f"items[{position}]: expected an id of 1 to {MAX_ID_LENGTH} letters, row ≥ 0"
+            )
+        if item.time is not None and not _EARLIEST <= _aware(item.time) < _LATEST:
+            raise RequestError(
+                400, f"items[{position}].time: expected 1700 to 2199, found {item.time.isoformat()}"
             )
     return items
 
@@ -167,5 +172,8 @@ class TruthLog:
 def _at_ns(item: TruthItem, now: int) -> int:
     if item.time is None:
         return now
-    aware = item.time if item.time.tzinfo else item.time.replace(tzinfo=UTC)
-    return int(aware.timestamp() * 1_000_000) * 1_000
+    return int(_aware(item.time).timestamp() * 1_000_000) * 1_000
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

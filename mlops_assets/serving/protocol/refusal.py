@@ -1,5 +1,10 @@
 """A request that is not served, and why."""
 
+import msgspec
+
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""What msgspec raises for a body that is not JSON, too deep, or no UTF-8."""
+
 
 class RequestError(Exception):
     """The caller's mistake, or a limit: answered with a status and `{"error": reason}`.

@@ -18,7 +18,7 @@ from mlops_assets.serving.protocol.batch import (
     build_column,
     expected,
 )
-from mlops_assets.serving.protocol.refusal import RequestError, shown
+from mlops_assets.serving.protocol.refusal import UNREADABLE, RequestError, shown
 
 _JSON_TYPES: dict[str, Any] = {
     "number": float | None,
@@ -56,7 +56,7 @@ class V1Decoder:
             rows = _one_of(request)
         except msgspec.ValidationError as error:
             rows = self._decode_single(body, error)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise refuse_json(body, error) from error
         if rows is msgspec.UNSET:
             raise RequestError(400, "instances: expected a list of rows, found no such field")
@@ -109,7 +109,7 @@ class V1Decoder:
     def _decode_single(self, body: bytes, error: msgspec.ValidationError) -> list[Any]:
         try:
             request = self._single.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             raise self._refusal(body, str(error)) from error
         return [_one_of(request)]
 
@@ -118,7 +118,7 @@ class V1Decoder:
         what, _, place = problem.partition(" - at `$.")
         try:
             found: Any = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return RequestError(400, f"the body is not JSON that is read here: {problem}")
         if not isinstance(found, dict):
             return RequestError(

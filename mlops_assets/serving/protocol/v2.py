@@ -13,7 +13,7 @@ import numpy as np
 
 from mlops_assets.modeling.manifest import FeatureField
 from mlops_assets.serving.protocol.batch import Answer, Batch, build_column, check_numbers, expected
-from mlops_assets.serving.protocol.refusal import RequestError, shown
+from mlops_assets.serving.protocol.refusal import UNREADABLE, RequestError, shown
 from mlops_assets.serving.protocol.tensors import (
     Parameters,
     TensorIn,
@@ -92,7 +92,7 @@ def decode_request(
         request = _DECODER.decode(text)
     except msgspec.ValidationError as error:
         raise RequestError(400, str(error).replace("`$.", "`")) from error
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise refuse_json(text, error) from error
     limit = max_rows * max(len(features), 1)
     values = _read_tensors(request, body, len(text), limit)

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from mlops_assets.serving.gateway.entity import find_entity
 from mlops_assets.serving.gateway.routing import choose, sticky_ticket
 from mlops_assets.serving.protocol.rsgi import RequestHeaders
+from mlops_assets_tests.serving import fuzz
+from mlops_assets_tests.serving.effort import fuzzing
+from mlops_assets_tests.serving.fuzz import v1_bodies, v2_requests
 
 FEATURES = ["hours", "user"]
 _HEADERS = RequestHeaders({})
@@ -25,6 +28,7 @@ def tensor(name: str, shape: list[int], data: object) -> dict[str, object]:
         pytest.param({"instances": [[1.0, "u7"], [2.0, "u8"]]}, "u7", id="a_list_by_position"),
         pytest.param({"instances": [{"user": "u7", "hours": 1}]}, "u7", id="an_object_by_name"),
         pytest.param({"instances": [1.0, "u7"]}, "u7", id="a_single_row"),
+        pytest.param({"instances": {"user": "u7"}}, "u7", id="a_single_object"),
         pytest.param({"inputs": [[1.0, "u7"]]}, "u7", id="rows_under_inputs"),
         pytest.param({"inputs": [{"user": "u7", "hours": 1}]}, "u7", id="objects_under_inputs"),
         pytest.param({"user": "u7", "instances": [[1.0]]}, "u7", id="a_field_beside_the_rows"),
@@ -78,6 +82,17 @@ def test_a_binary_tensor_behind_another_one() -> None:
 @given(st.binary())
 def test_no_body_breaks_it(body: bytes) -> None:
     find_entity(body, _HEADERS, key="user", features=FEATURES)
+
+
+@fuzzing(300, 10_000)
+@given(
+    request=v2_requests() | v1_bodies().map(lambda body: (body, None)),
+    key=st.sampled_from(fuzz.FEATURES),
+)
+def test_no_nearly_right_request_breaks_it(request: tuple[bytes, int | None], key: str) -> None:
+    body, length = request
+    headers = {} if length is None else {"inference-header-content-length": str(length)}
+    find_entity(body, RequestHeaders(headers), key=key, features=fuzz.FEATURES)
 
 
 @st.composite

@@ -13,8 +13,8 @@ from mlops_assets.serving.predictor.execution import Execution
 from mlops_assets.serving.predictor.metrics import Metrics
 from mlops_assets.serving.predictor.model import load_model
 from mlops_assets.serving.predictor.settings import PredictorSettings
-from mlops_assets_tests.serving.rsgi import Response, call
 from mlops_assets_tests.serving.effort import fuzzing
+from mlops_assets_tests.serving.rsgi import Response, call
 
 V1, V2 = "/v1/models/toy:predict", "/v2/models/toy/infer"
 FUZZ = fuzzing(400, 10_000)
