@@ -147,11 +147,19 @@ class ServingBackend(Protocol):
                 sum to 100, or the shadow has one. Nothing changed.
         """
 
-    def predict(self, service: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def predict(
+        self, service: str, rows: Sequence[Mapping[str, Any]], *, revision: str | None = None
+    ) -> dict[str, Any]:
         """The service's answer (V1 protocol) to rows of raw features by name.
 
+        Args:
+            service: Who is asked.
+            rows: One prediction each.
+            revision: The one revision that may answer; None: whichever the shares say.
+
         Raises:
-            ServingError: no such service, nothing ready, or the rows were refused and why.
+            ServingError: no such service or revision, nothing ready, or the rows were refused and
+                why.
         """
 
     def delete(self, service: str) -> None:

@@ -125,10 +125,13 @@ class EmbeddedServing:
         if read_json(path) != split.to_json():
             write_json(path, split.to_json())
 
-    def predict(self, service: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def predict(
+        self, service: str, rows: Sequence[Mapping[str, Any]], *, revision: str | None = None
+    ) -> dict[str, Any]:
         """The service's answer to rows of raw features by name."""
         path = f"/v1/models/{_checked(service)}:predict"
-        response = self._call("POST", path, {"instances": list(rows)})
+        headers = {"x-revision": revision} if revision is not None else {}
+        response = self._call("POST", path, {"instances": list(rows)}, headers)
         if response.status_code != httpx.codes.OK:
             reason = response.json().get("error", response.text[:500])
             raise ServingError(f"{service} answered {response.status_code}: {reason}")
@@ -143,11 +146,18 @@ class EmbeddedServing:
     def _get(self, path: str) -> httpx.Response:
         return self._call("GET", path, None)
 
-    def _call(self, method: str, path: str, content: object) -> httpx.Response:
+    def _call(
+        self, method: str, path: str, content: object, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         url = f"{self.url}{path}"
         try:
             return httpx.request(
-                method, url, json=content, timeout=self._timeout_seconds, trust_env=False
+                method,
+                url,
+                json=content,
+                headers=headers,
+                timeout=self._timeout_seconds,
+                trust_env=False,
             )
         except httpx.ConnectError as error:
             raise self._no_gateway(f"nothing listens at {self.url}") from error

@@ -1,0 +1,109 @@
+"""Whether a registered version begins a rollout: a pure decision, and its first write.
+
+A version begins one when another one serves. The very first version of a service has nobody to be
+compared with, and one that serves already has nowhere to go. One that was rolled back is not tried
+again by itself: the same data gives the same version, and so would the same evidence.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from mlops_assets.errors import RolloutError
+from mlops_assets.kserve.manifest import MODEL_VERSION, revision_name
+from mlops_assets.rollout.state import RolloutState, VersionRef
+from mlops_assets.rollout.world import World
+from mlops_assets.serving.backend import Declaration
+from mlops_assets.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a registered version leads to.
+
+    Attributes:
+        kind: direct: it serves at once, there is nobody to compare it with. serves: it serves
+            already. under_way: its rollout runs. supersede: that of another version runs, which
+            ends first. begin: a rollout begins. refused: it was rolled back, and nobody asked to
+            try it again.
+        reason: In words.
+    """
+
+    kind: Literal["direct", "serves", "under_way", "supersede", "begin", "refused"]
+    reason: str
+
+
+def decide_beginning(
+    version: int,
+    serving_version: int | None,
+    last: RolloutState | None,
+    *,
+    again: bool = False,
+) -> Beginning:
+    """What to do with a registered version.
+
+    Args:
+        version: The registered version.
+        serving_version: The version that the service is declared to serve; None: there is none.
+        last: The last rollout of the service, ended or not; None: there was none.
+        again: Whether a person asks to try a version again that was rolled back.
+    """
+    if serving_version is None:
+        return Beginning("direct", f"v{version} is the first version")
+    is_active = last is not None and not last.is_ended
+    if last is not None and is_active:
+        if last.challenger.version == version:
+            return Beginning("under_way", f"v{version} is {last.phase}: {last.reason}")
+        if last.stable.version != version:
+            return Beginning(
+                "supersede", f"v{version} takes the place of v{last.challenger.version}"
+            )
+        return Beginning(
+            "under_way", f"v{version} serves while v{last.challenger.version} is tried"
+        )
+    if serving_version == version:
+        return Beginning("serves", f"v{version} serves")
+    was_tried = last is not None and last.challenger.version == version
+    if last is not None and was_tried and last.phase == "rolled_back" and not again:
+        reason = f"v{version} was rolled back ({last.reason}); it is not tried again"
+        return Beginning("refused", reason)
+    return Beginning("begin", f"v{version} is rolled out, v{serving_version} serves")
+
+
+def declared_version(declaration: Declaration | None) -> int | None:
+    """The registry version of the stable revision; None when nothing is declared."""
+    if declaration is None:
+        return None
+    annotations = declaration.manifest["metadata"].get("annotations") or {}
+    return int(annotations[MODEL_VERSION])
+
+
+def read_state(world: World, service: str) -> RolloutState | None:
+    """The last rollout of a service, ended or not; None when there was none."""
+    content, _ = world.store.read(service)
+    return None if content is None else RolloutState.from_storage(content)
+
+
+def begin(world: World, spec: ModelSpec, version: int, now: datetime) -> RolloutState:
+    """Write down that a rollout begins; nothing else is changed yet.
+
+    Raises:
+        RolloutError: a rollout runs, or nothing serves.
+        StateConflictError: another process was first.
+    """
+    content, token = world.store.read(spec.service)
+    last = None if content is None else RolloutState.from_storage(content)
+    stable = declared_version(world.serving.declaration(spec.service))
+    if stable is None or (last is not None and not last.is_ended):
+        raise RolloutError(f"{spec.service}: no rollout can begin: found {last and last.phase}")
+    is_again = last is not None and last.challenger.version == version
+    state = RolloutState.begin(
+        spec.name,
+        spec.service,
+        stable=VersionRef(version=stable, revision=revision_name(stable)),
+        challenger=VersionRef(version=version, revision=revision_name(version)),
+        now=now,
+        attempt=last.attempt + 1 if last is not None and is_again else 1,
+    )
+    world.store.write(spec.service, state.to_storage(), token)
+    return state

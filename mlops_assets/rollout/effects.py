@@ -1,0 +1,91 @@
+"""Carries a decision out: the manifest, the split, the aliases. The only place where it is done.
+
+Each step compares what should be with what is, so all of it may be repeated and be cut off at any
+line; the next tick sees what is missing and calls it again. Who serves is settled first (manifest,
+split), who is called champion after it, since aliases follow the traffic.
+"""
+
+from typing import Any
+
+from mlops_assets.errors import RolloutError
+from mlops_assets.kserve.manifest import build_inference_service
+from mlops_assets.rollout.decision import Decision
+from mlops_assets.rollout.evidence import Arm
+from mlops_assets.rollout.policy import RolloutPolicy
+from mlops_assets.rollout.roles import (
+    Manifest,
+    block_of,
+    build_rollout_manifest,
+    primary_arm,
+    to_percent,
+)
+from mlops_assets.rollout.state import VersionRef
+from mlops_assets.rollout.world import World
+from mlops_assets.serving.backend import Declaration
+from mlops_assets.spec import ModelSpec
+
+
+def carry_out(world: World, spec: ModelSpec, policy: RolloutPolicy, decision: Decision) -> None:
+    """Make the world as the decision wants it.
+
+    Raises:
+        MlopsError: something could not be reached or refused; what was done stays, and calling it
+            again goes on from there.
+    """
+    state = decision.state
+    declaration = world.serving.declaration(state.service)
+    if declaration is None:
+        raise RolloutError(
+            f"service {state.service} is not declared any more; materialize {spec.name}/"
+            "inference_service, or end its rollout with `mlops-assets rollout abort`"
+        )
+    manifest = _wanted_manifest(world, spec, policy, decision, declaration)
+    if manifest != declaration.manifest:
+        world.serving.apply(manifest)
+    percent, shadow = to_percent(decision.traffic, state)
+    now = world.serving.declaration(state.service)
+    has_split = now is not None and (_shares(now.percent), now.shadow) == (percent, shadow)
+    if not has_split:
+        world.serving.set_traffic(state.service, percent, shadow=shadow)
+    world.registry.set_aliases(spec.registered_model, decision.aliases)
+
+
+def _wanted_manifest(
+    world: World,
+    spec: ModelSpec,
+    policy: RolloutPolicy,
+    decision: Decision,
+    declaration: Declaration,
+) -> dict[str, Any]:
+    state = decision.state
+    needed = {primary_arm(state), *decision.running}
+    manifests: dict[Arm, Manifest] = {}
+    for arm in needed:
+        of = state.challenger if arm == "challenger" else state.stable
+        manifests[arm] = _manifest_of(world, spec, of, declaration)
+    return build_rollout_manifest(state, decision.running, manifests, sticky_key=policy.sticky_key)
+
+
+def _manifest_of(
+    world: World, spec: ModelSpec, of: VersionRef, declaration: Declaration
+) -> Manifest:
+    """The InferenceService of one version alone, with the block under which it runs already."""
+    declared = declaration.manifest
+    if declared["spec"]["predictor"]["name"] == of.revision:
+        return declared
+    version = world.registry.version(spec.registered_model, of.version)
+    manifest = build_inference_service(
+        spec,
+        version=version.version,
+        storage_uri=version.uri,
+        model_digest=version.model_digest,
+        mlflow_run_id=version.mlflow_run_id,
+    )
+    running = block_of(declaration, of.revision)
+    if running is not None:
+        manifest["spec"]["predictor"] = dict(running)
+    return manifest
+
+
+def _shares(percent: Any) -> dict[str, int]:
+    return {name: share for name, share in percent.items() if share}

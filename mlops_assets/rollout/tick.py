@@ -1,0 +1,86 @@
+"""One tick of a rollout: read what is remembered, look at what is, decide, write down, carry out.
+
+Called by the rollout sensor, by the runs that it launches and by tests. Any process may call it at
+any time, and two at once: the second to write finds another state and gives up. What is decided is
+written before it is done, so a kill leaves a state that says what should be, and the next tick
+finds what is missing of it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mlops_assets.rollout.decision import Decision, decide
+from mlops_assets.rollout.effects import carry_out
+from mlops_assets.rollout.evidence import Evidence
+from mlops_assets.rollout.presets import build_policy
+from mlops_assets.rollout.state import RolloutState
+from mlops_assets.rollout.telling import notifications_of
+from mlops_assets.rollout.world import World, observe
+from mlops_assets.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """What a tick found and did.
+
+    Attributes:
+        before: The state that it read.
+        evidence: What it saw.
+        decision: What follows.
+        was_carried_out: False: something outside must change and this tick was not to change it.
+    """
+
+    before: RolloutState
+    evidence: Evidence
+    decision: Decision
+    was_carried_out: bool
+
+    @property
+    def state(self) -> RolloutState:
+        """The state that is stored now."""
+        return self.decision.state if self.was_carried_out else self.before
+
+
+def tick(
+    world: World,
+    spec: ModelSpec,
+    now: datetime,
+    *,
+    may_act: bool = True,
+    newest_version: int | None = None,
+    ui_url: str | None = None,
+) -> Ticked | None:
+    """One tick; None when the service has no rollout.
+
+    Args:
+        world: What is looked at and changed.
+        spec: The model; its document may have changed since the rollout began.
+        now: Time of the decision.
+        may_act: Whether what must change outside is changed. Without it, a decision that needs
+            that is only returned, and the state stays.
+        newest_version: A newer version that waits to be rolled out; it takes the place of this one.
+        ui_url: Where notifications point to.
+
+    Raises:
+        StateConflictError: another process was first; nothing was done.
+        MlopsError: something could not be changed; the next tick goes on from there.
+    """
+    content, token = world.store.read(spec.service)
+    if content is None:
+        return None
+    policy = build_policy(spec)
+    before = RolloutState.from_storage(content)
+    observed = observe(world, spec, policy, before, now, newest_version=newest_version)
+    decision = decide(before, observed.evidence, policy, now)
+    if decision.needs_run and not may_act:
+        return Ticked(before, observed.evidence, decision, was_carried_out=False)
+    state = decision.state.model_copy(update={"cursor": observed.cursor})
+    decision = decision.model_copy(update={"state": state})
+    text = state.to_storage()
+    if text != content:
+        world.store.write(spec.service, text, token)
+    if decision.needs_run:
+        carry_out(world, spec, policy, decision)
+    for notification in notifications_of(state, ui_url):
+        world.notifier.notify(notification)
+    return Ticked(before, observed.evidence, decision, was_carried_out=True)

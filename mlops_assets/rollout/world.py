@@ -1,0 +1,231 @@
+"""All that a rollout touches outside itself, and how it looks at it.
+
+Here: `World`, the few things behind narrow seams, and `observe`, which asks each of them once. What
+did not answer is unknown in the `Evidence`, with the reason, and nothing else changes by it.
+Not here: what follows (`decision.py`), and what is changed (`effects.py`).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mlops_assets.errors import MlopsError, RegistryError, ServingError
+from mlops_assets.kserve.manifest import manifest_digest
+from mlops_assets.notify.notification import Notifier
+from mlops_assets.rollout.evidence import Evidence, RevisionHealth, Traffic
+from mlops_assets.rollout.metrics_source import Measured, MetricsSource, Question, Subject
+from mlops_assets.rollout.policy import RolloutPolicy
+from mlops_assets.rollout.registry import VersionRegistry
+from mlops_assets.rollout.roles import block_of, revisions_of, to_traffic
+from mlops_assets.rollout.state import RolloutState
+from mlops_assets.rollout.store import RolloutStore
+from mlops_assets.serving.backend import Declaration, RevisionStatus, ServiceStatus, ServingBackend
+from mlops_assets.serving.prediction_log.records import label_text
+from mlops_assets.spec import ModelSpec
+
+CRASHES = 2
+"""How often a revision's process may end by itself until it counts as failed: the first time may be
+the machine's fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a rollout reads and changes."""
+
+    store: RolloutStore
+    serving: ServingBackend
+    registry: VersionRegistry
+    source: MetricsSource
+    notifier: Notifier
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The evidence, and what the source of metrics wants to be told the next time."""
+
+    evidence: Evidence
+    cursor: str
+
+
+def observe(
+    world: World,
+    spec: ModelSpec,
+    policy: RolloutPolicy,
+    state: RolloutState,
+    now: datetime,
+    *,
+    newest_version: int | None = None,
+) -> Observed:
+    """Everything that is known now."""
+    declaration, status, routed = _look_at_service(world.serving, state)
+    measured = _measure(world, spec, policy, state, now)
+    health = {
+        arm: assess_health(name, declaration, status, answers=routed is not None)
+        for arm, name in revisions_of(state).items()
+    }
+    probe, message = None, ""
+    if policy.verify and not state.traffic.challenger and health["challenger"].phase == "ready":
+        probe, message = _probe(world, declaration, state)
+    has_baseline = policy.baseline and health["baseline"].phase != "absent"
+    evidence = Evidence(
+        since=state.evidence_from,
+        until=max(now, state.evidence_from),
+        arms=measured.arms,
+        late=measured.late,
+        source_error=measured.source_error,
+        missing=measured.missing,
+        stable=health["stable"],
+        challenger=health["challenger"],
+        baseline=health["baseline"] if has_baseline else None,
+        declared=_declared(declaration, state),
+        routed=routed,
+        probe=probe,
+        probe_message=message,
+        aliases=_aliases(world.registry, spec),
+        newest_version=newest_version,
+    )
+    return Observed(evidence, measured.cursor)
+
+
+def assess_health(
+    revision: str,
+    declaration: Declaration | None,
+    status: ServiceStatus | None,
+    *,
+    answers: bool,
+) -> RevisionHealth:
+    """Whether a revision can answer, from what its backend reports. Pure."""
+    if declaration is None or revision not in declaration.revisions:
+        return RevisionHealth(phase="absent", message=f"{revision} is not declared")
+    if not answers:
+        return RevisionHealth(phase="starting", message="the serving backend does not answer")
+    found = _status_of(revision, status)
+    is_seen = status is not None and status.manifest_digest == manifest_digest(
+        dict(declaration.manifest)
+    )
+    if found is None or not is_seen:
+        return RevisionHealth(phase="starting", message=f"{revision} was not looked at yet")
+    if found.n_crashes >= CRASHES:
+        message = f"{revision} ended {found.n_crashes} times by itself: {found.reason}"
+        return RevisionHealth(phase="failed", message=message)
+    return RevisionHealth(phase=found.phase, message=found.reason)
+
+
+def read_subject(world: World, spec: ModelSpec, declaration: Declaration | None) -> Subject:
+    """What the model answers: its task, and its classes as its package names them.
+
+    Raises:
+        RegistryError: the package of the declared version cannot be read.
+    """
+    task, positive = spec.target.task, spec.target.positive
+    positive_text = None if positive is None else label_text(positive)
+    if task == "regression" or declaration is None:
+        return Subject(task=task, positive=positive_text)
+    uri = declaration.manifest["spec"]["predictor"]["model"]["storageUri"]
+    classes = world.registry.package_manifest(uri).classes or []
+    return Subject(task=task, classes=tuple(label_text(c) for c in classes), positive=positive_text)
+
+
+def build_question(
+    spec: ModelSpec, policy: RolloutPolicy, state: RolloutState, subject: Subject, now: datetime
+) -> Question:
+    """What is asked of the source of metrics in this state. Pure."""
+    compared = None
+    if state.promoted_at is not None and state.compared_from is not None:
+        compared = (state.compared_from, state.promoted_at)
+    revisions = revisions_of(state)
+    if not policy.baseline:
+        del revisions["baseline"]
+    return Question(
+        service=spec.service,
+        subject=subject,
+        revisions=revisions,
+        since=state.evidence_from,
+        until=max(now, state.evidence_from),
+        mirrored=state.phase == "shadow" or state.traffic.shadow,
+        criteria=policy.criteria,
+        by_unit=policy.sticky_key is not None,
+        warm_up_requests=policy.warm_up_requests,
+        compared=compared,
+        cursor=state.cursor,
+    )
+
+
+def _look_at_service(
+    serving: ServingBackend, state: RolloutState
+) -> tuple[Declaration | None, ServiceStatus | None, Traffic | None]:
+    try:
+        declaration = serving.declaration(state.service)
+    except ServingError:
+        return None, None, None
+    try:
+        percent = serving.traffic(state.service)
+        status = serving.status(state.service)
+    except ServingError:
+        return declaration, None, None
+    if not percent or status is None:
+        return declaration, status, None
+    return declaration, status, to_traffic(percent, status.shadow, state)
+
+
+def _status_of(revision: str, status: ServiceStatus | None) -> RevisionStatus | None:
+    found = status.revisions if status is not None else ()
+    return next((each for each in found if each.name == revision), None)
+
+
+def _declared(declaration: Declaration | None, state: RolloutState) -> Traffic | None:
+    if declaration is None:
+        return None
+    return to_traffic(declaration.percent, declaration.shadow, state)
+
+
+def _measure(
+    world: World, spec: ModelSpec, policy: RolloutPolicy, state: RolloutState, now: datetime
+) -> Measured:
+    if state.is_ended or state.phase in ("pending", "rolling_back"):
+        return Measured(cursor=state.cursor)
+    try:
+        subject = read_subject(world, spec, world.serving.declaration(state.service))
+    except (ServingError, RegistryError) as error:
+        return Measured(source_error=str(error), cursor=state.cursor)
+    return world.source.measure(build_question(spec, policy, state, subject, now))
+
+
+def _aliases(registry: VersionRegistry, spec: ModelSpec) -> Mapping[str, int] | None:
+    try:
+        return registry.aliases(spec.registered_model)
+    except RegistryError:
+        return None
+
+
+def _probe(
+    world: World, declaration: Declaration | None, state: RolloutState
+) -> tuple[bool | None, str]:
+    """Whether the challenger answers its package's example rows with numbers that are some."""
+    revision = state.challenger.revision
+    block = block_of(declaration, revision)
+    if block is None:
+        return None, ""
+    try:
+        example = world.registry.package_manifest(block["model"]["storageUri"]).example
+    except MlopsError as error:
+        return None, str(error)
+    try:
+        answer = world.serving.predict(state.service, example, revision=revision)
+    except ServingError as error:
+        return False, str(error)
+    predictions = answer.get("predictions", ())
+    if len(predictions) != len(example):
+        return False, f"{len(predictions)} answers to {len(example)} examples"
+    values = [*predictions, *(answer.get("probabilities") or [])]
+    if not all(_is_answer(value) for value in values):
+        return False, f"an example's answer is no answer: {predictions}"
+    return True, f"{revision} answered its {len(example)} examples"
+
+
+def _is_answer(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_answer(each) for each in value)
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
