@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from mlops_assets.assets.dataset import build_dataset
 from mlops_assets.assets.evaluation import build_evaluation
 from mlops_assets.assets.features import build_features
+from mlops_assets.assets.prediction_log import build_prediction_log
 from mlops_assets.assets.registry import build_model_version
 from mlops_assets.assets.serving import build_inference_service_asset
 from mlops_assets.assets.training import build_trained_model
@@ -24,7 +25,8 @@ from mlops_assets.spec import ModelSpec
 
 
 class ModelPipeline(dg.Component, dg.Model, dg.Resolvable):
-    """One model: dataset, features, training, evaluation, registry version and service.
+    """One model: dataset, features, training, evaluation, registry version, service
+    and its prediction log.
 
     The document's fields are those of `ModelSpec`; docs/yaml-reference.md lists them. Strings may
     hold templates such as `{{ env.DATA_URL }}`.
@@ -75,6 +77,7 @@ def build_pipeline(spec: ModelSpec, folder: Path) -> dg.Definitions:
             build_evaluation(spec),
             build_model_version(spec),
             build_inference_service_asset(spec),
+            build_prediction_log(spec),
         ],
         jobs=[build_job(spec)],
         schedules=[schedule] if schedule is not None else [],

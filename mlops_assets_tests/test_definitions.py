@@ -30,7 +30,7 @@ def test_the_code_location_loads_and_can_run(definitions: dg.Definitions) -> Non
 def test_each_model_has_its_assets_checks_and_job(definitions: dg.Definitions, model: str) -> None:
     graph = definitions.resolve_asset_graph()
     keys = {key for key in graph.get_all_asset_keys() if key.path[0] == model}
-    assert keys == {dg.AssetKey([model, asset]) for asset in ASSETS}
+    assert keys == {dg.AssetKey([model, asset]) for asset in (*ASSETS, "prediction_log")}
     for key in keys:
         node = graph.get(key)
         assert (node.group_name, node.tags["mlops/model"]) == (model, model)
@@ -60,4 +60,4 @@ def test_a_component_is_made_of_attributes_alone() -> None:
 
     component = ModelPipeline.from_attributes_dict(attributes=churn_document())
     loaded = dg.component_defs(component=component)
-    assert {key.path[-1] for key in loaded.resolve_all_asset_keys()} == set(ASSETS)
+    assert {key.path[-1] for key in loaded.resolve_all_asset_keys()} == {*ASSETS, "prediction_log"}

@@ -22,6 +22,7 @@ _STEP_VERSIONS = {
     "evaluation": 1,
     "model_version": 1,
     "inference_service": 1,
+    "prediction_log": 1,
 }
 # The parts of the document that each step's result depends on.
 _STEP_FIELDS: dict[str, set[str]] = {
@@ -31,11 +32,12 @@ _STEP_FIELDS: dict[str, set[str]] = {
     "evaluation": {"evaluation", "gates"},
     "model_version": {"registry"},
     "inference_service": {"serving"},
+    "prediction_log": set(),
 }
 
 
 def asset_attributes(
-    spec: ModelSpec, asset: str, kinds: Set[str], record: type[BaseModel]
+    spec: ModelSpec, asset: str, kinds: Set[str], record: type[BaseModel] | None
 ) -> dict[str, Any]:
     """Keyword arguments of `dg.asset` that all assets share.
 
@@ -45,6 +47,7 @@ def asset_attributes(
         kinds: Technologies that the Dagster UI shows.
         record: Class of the asset's record. It is passed apart from the annotation, since Dagster
             takes an asset with checks for one without a value when it reads `MaterializeResult`.
+            None: it hands on nothing.
     """
     resources = spec.kubernetes.steps.get(asset)  # type: ignore[call-overload]
     kubernetes = resources.to_dagster_k8s() if resources is not None else {}
@@ -56,7 +59,7 @@ def asset_attributes(
         "kinds": set(kinds),
         "code_version": code_version(spec, asset),
         "io_manager_key": "records",
-        "dagster_type": record,
+        "dagster_type": dg.Nothing if record is None else record,
         "op_tags": {"dagster-k8s/config": kubernetes} if kubernetes else None,
     }
 

@@ -1,5 +1,6 @@
 """The operations part of a model document: serving, schedule and Kubernetes resources."""
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
@@ -13,6 +14,8 @@ Step = Literal["dataset", "features", "trained_model", "evaluation", "model_vers
 class PredictionLogSpec(Document):
     """What is kept of each prediction."""
 
+    start: date = Field(date(2026, 1, 1), strict=False)
+    """First day (UTC) of the asset `prediction_log`; what was predicted before is kept as well."""
     retention: Duration | None = None
     """How long predictions and their truth are kept; by default for ever. Whole days (UTC) go."""
     leave_out: list[str] = Field(default_factory=list)
