@@ -169,6 +169,7 @@ class RolloutState(Record):
         service: Name of its InferenceService.
         stable: The version that serves when the rollout begins.
         challenger: The version that is rolled out.
+        previous: Version that the alias `previous` named before; None: none did.
         attempt: How many rollouts of this challenger there were with this one.
         phase: Where it stands.
         step: Position in the policy's steps, from 0.
@@ -178,6 +179,8 @@ class RolloutState(Record):
         started_at: When it began.
         phase_started_at: When this phase, or this step of it, began.
         evidence_from: From when on requests count in this stage.
+        counts_anew: Whether evidence begins anew once the split is in force.
+        next_step: Awaiting approval: the step that follows; None: promotion.
         ticked_at: The last decision.
         evaluated_at: The last look at the evidence.
         active_seconds: Time that counts against the maximum duration.
@@ -204,6 +207,7 @@ class RolloutState(Record):
     service: str
     stable: VersionRef
     challenger: VersionRef
+    previous: int | None = None
     attempt: int = Field(1, ge=1)
     phase: Phase = "pending"
     step: int = Field(0, ge=0)
@@ -212,6 +216,8 @@ class RolloutState(Record):
     started_at: AwareDatetime
     phase_started_at: AwareDatetime
     evidence_from: AwareDatetime
+    counts_anew: bool = False
+    next_step: int | None = None
     ticked_at: AwareDatetime
     evaluated_at: AwareDatetime | None = None
     active_seconds: float = 0.0
@@ -241,6 +247,7 @@ class RolloutState(Record):
         challenger: VersionRef,
         now: datetime,
         attempt: int = 1,
+        previous: int | None = None,
     ) -> "RolloutState":
         """A rollout that has not done anything yet.
 
@@ -255,6 +262,7 @@ class RolloutState(Record):
             service=service,
             stable=stable,
             challenger=challenger,
+            previous=previous,
             attempt=attempt,
             traffic=everybody,
             confirmed=everybody,
@@ -318,9 +326,16 @@ class RolloutState(Record):
 
 
 def _thinned(history: tuple[Evaluation, ...]) -> tuple[Evaluation, ...]:
-    """Every second evaluation of the older half, and all of the newer; a lone one goes."""
+    """Without every second look of the older half that changed nothing; else without every second.
+
+    The newer half stays, and a lone one goes.
+    """
     half = len(history) // 2
-    return history[1:half:2] + history[half:] if half else ()
+    older, newer = history[:half], history[half:]
+    kept = tuple(
+        look for at, look in enumerate(older) if look.action not in ("none", "hold") or at % 2
+    )
+    return (older[1::2] if len(kept) == half else kept) + (newer if half else ())
 
 
 def phases() -> tuple[Phase, ...]:
