@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.serving.process import require_free_port
+from mlops_assets.serving.process import allow_open_files, require_free_port
+
+# Above it new callers wait; those who are slow are sent away after 30 s.
+_MOST_CONNECTIONS = 4_096
 
 
 def build_server(
@@ -27,6 +30,7 @@ def build_server(
     from granian.constants import HTTPModes, Interfaces
     from granian.server.embed import Server
 
+    allow_open_files(2 * _MOST_CONNECTIONS)
     if socket_path is not None:
         socket_path.unlink(missing_ok=True)  # of a process that was killed
     elif exclusive:
@@ -40,6 +44,7 @@ def build_server(
         http=HTTPModes.http1,
         websockets=False,
         backlog=1024,
+        backpressure=_MOST_CONNECTIONS,
         log_enabled=False,
     )
 

@@ -34,7 +34,8 @@ class Wire:
 
     def end_sending(self) -> None:
         """Say that nothing more comes, and still listen."""
-        self._socket.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # the other side may have ended already
+            self._socket.shutdown(socket.SHUT_WR)
 
     def answer(self, *, to_head: bool = False) -> WireAnswer | None:
         """The next answer; None when the connection ended instead."""

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from mlops_assets.serving.gateway.server import run_gateway
@@ -22,6 +23,11 @@ def read_arguments(arguments: Sequence[str] | None = None) -> GatewaySettings:
     add("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
     add("--port", type=int, default=8080, help="port to listen at (default: %(default)s)")
     add("--parent-pid", type=int, help="die with this process")
+    defaults = {field.name: field.default for field in fields(GatewaySettings)}
+    for name in ("max_body_bytes", "max_body_seconds", "request_timeout_seconds"):
+        default = defaults[name]
+        option = f"--{name.replace('_', '-')}"
+        add(option, type=type(default), default=default, help="(default: %(default)s)")
     found = vars(parser.parse_args(arguments))
     return GatewaySettings(**found, sink_token=os.environ.get("MLOPS_SINK_TOKEN") or None)
 

@@ -15,7 +15,14 @@ from mlops_assets.serving.gateway.upstream import UpstreamReply
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.failures import FailureLog
 from mlops_assets.serving.prediction_log.truth import TruthLog, read_truths, require_token
-from mlops_assets.serving.protocol.http import Reply, json_reply, refusal_reply
+from mlops_assets.serving.protocol.http import (
+    CLOSING,
+    Reply,
+    json_reply,
+    method_reply,
+    refusal_reply,
+)
+from mlops_assets.serving.protocol.patience import Patience
 from mlops_assets.serving.protocol.refusal import RequestError
 from mlops_assets.serving.protocol.rsgi import (
     Exchange,
@@ -39,6 +46,7 @@ class GatewayApp:
         self._mirror = Mirror(settings.request_timeout_seconds, failures=self._failures)
         self._router = Router(settings, supervisor, self._traffic, self._mirror, self._failures)
         self._truths = TruthLog(ServingHome.under(settings.home).truths)
+        self._patience = Patience(settings.max_body_seconds)
         self.draining = False
         self.n_in_flight = 0
         self.farewell: asyncio.Task[None] | None = None  # kept, or it could be collected
@@ -55,7 +63,7 @@ class GatewayApp:
             reply = json_reply({"error": "the gateway failed on this request"}, 500)
         finally:
             self.n_in_flight -= 1
-        closing = self.draining or reply.status == 413
+        closing = self.draining or reply.status in CLOSING
         more = [("connection", "close")] if closing else []
         if isinstance(reply, UpstreamReply):
             exchange.response_bytes(reply.status, reply.headers + more, reply.body)
@@ -73,7 +81,7 @@ class GatewayApp:
             return self._page(path, scope.method)
         headers = scope.headers
         declared = RequestHeaders(headers).content_length
-        body = await read_body(exchange, declared, self._settings.max_body_bytes)
+        body = await read_body(exchange, declared, self._settings.max_body_bytes, self._patience)
         target = quote(path, safe="/:")
         if query := scope.query_string:
             target += f"?{query}"
@@ -81,12 +89,12 @@ class GatewayApp:
 
     async def _take_truth(self, scope: Scope, exchange: Exchange) -> Reply:
         if scope.method != "POST":
-            raise RequestError(405, f"/v1/ground-truth: expected POST, found {scope.method}")
+            return method_reply(scope.method, "POST")
         headers = scope.headers
         sent = headers.get("authorization") or ""
         require_token(self._settings.sink_token, [(b"authorization", sent.encode())])
         declared = RequestHeaders(headers).content_length
-        body = await read_body(exchange, declared, self._settings.max_body_bytes)
+        body = await read_body(exchange, declared, self._settings.max_body_bytes, self._patience)
         items = read_truths(body, self._supervisor.statuses)
         self._truths.write(items)
         return json_reply({"accepted": len(items)})
@@ -103,7 +111,7 @@ class GatewayApp:
     def _page(self, path: str, method: str) -> Reply:
         statuses = self._supervisor.statuses
         if method not in ("GET", "HEAD"):
-            raise RequestError(405, f"{path}: expected GET, found {method}")
+            return method_reply(method, "GET")
         if path == "/":
             page = render_page(statuses, self._traffic, monotonic=time.monotonic())
             return Reply(200, page.encode(), b"text/html; charset=utf-8")

@@ -10,6 +10,11 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.serving.predictor.server import run_predictor
 from mlops_assets.serving.predictor.settings import PredictorSettings
 
+_LIMITS = (
+    "max_body_bytes", "max_body_seconds", "max_rows", "max_waiting", "max_wait_seconds",
+    "drain_seconds",
+)  # fmt: skip
+
 
 def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
     """The settings that a command line asks for; a mistake ends the process with code 2."""
@@ -39,7 +44,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
     add("--log-sink-token-file", type=Path, help="file with its token (or MLOPS_SINK_TOKEN)")
     add("--log-namespace", default=defaults["log_namespace"], help="(default: %(default)s)")
     add("--parent-pid", type=int, help="die with this process")
-    for name in ("max_body_bytes", "max_rows", "max_waiting", "max_wait_seconds", "drain_seconds"):
+    for name in _LIMITS:
         default = defaults[name]
         option = f"--{name.replace('_', '-')}"
         add(option, type=type(default), default=default, help="(default: %(default)s)")

@@ -15,7 +15,15 @@ from mlops_assets.serving.predictor.model import ServedModel
 from mlops_assets.serving.predictor.settings import PredictorSettings
 from mlops_assets.serving.protocol import v1, v2
 from mlops_assets.serving.protocol.batch import Answer, Batch
-from mlops_assets.serving.protocol.http import MAX_ID_LENGTH, Reply, json_reply, refusal_reply
+from mlops_assets.serving.protocol.http import (
+    CLOSING,
+    MAX_ID_LENGTH,
+    Reply,
+    json_reply,
+    method_reply,
+    refusal_reply,
+)
+from mlops_assets.serving.protocol.patience import Patience
 from mlops_assets.serving.protocol.refusal import RequestError
 from mlops_assets.serving.protocol.rsgi import (
     Exchange,
@@ -62,6 +70,7 @@ class PredictorApp:
         self._version_header = ("x-model-version", settings.model_version or "unknown")
         self._predict_paths = self._name_predict_paths()
         self._pages = self._name_pages()
+        self._patience = Patience(settings.max_body_seconds)
         self.n_in_flight = 0
         self.draining = False
         self.farewell: asyncio.Task[None] | None = None  # kept, or it could be collected
@@ -113,9 +122,9 @@ class PredictorApp:
         if page is not None:
             if method in ("GET", "HEAD"):
                 return page()
-            return _method_not_allowed(method, "GET")
+            return method_reply(method, "GET")
         if path in self._predict_paths:
-            return _method_not_allowed(method, "POST")
+            return method_reply(method, "POST")
         parts = path.split("/")
         if path.startswith(("/v1/models/", "/v2/models/")):
             asked = parts[3].split(":")[0]
@@ -145,7 +154,7 @@ class PredictorApp:
             more.append(("x-request-id", call.prediction_id))
         if call.unlogged:
             more.append(("x-prediction-log", "dropped: the disk is full"))
-        if self.draining or reply.status == 413:
+        if self.draining or reply.status in CLOSING:
             more.append(("connection", "close"))
         send_reply(exchange, reply, more)
 
@@ -153,7 +162,8 @@ class PredictorApp:
         headers = call.headers
         headers.require_json(binary=call.protocol == _V2)
         call.prediction_id = headers.caller_id() or ""
-        body = await read_body(exchange, headers.content_length, self._settings.max_body_bytes)
+        limit = self._settings.max_body_bytes
+        body = await read_body(exchange, headers.content_length, limit, self._patience)
         if call.protocol == _V1:
             return await self._answer_v1(call, body)
         return await self._answer_v2(call, body)
@@ -289,9 +299,3 @@ def _usable_id(text: str | None) -> str | None:
     """The id of a V2 body, if it can be a header's value too."""
     usable = text and len(text) <= MAX_ID_LENGTH and text.isascii() and text.isprintable()
     return text if usable else None
-
-
-def _method_not_allowed(method: str, allowed: str) -> Reply:
-    reply = json_reply({"error": f"method: expected {allowed}, found {method}"}, 405)
-    reply.headers = [(b"allow", allowed.encode())]
-    return reply

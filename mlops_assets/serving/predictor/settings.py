@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_assets.serving.protocol.patience import BODY_SECONDS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictorSettings:
@@ -30,6 +32,7 @@ class PredictorSettings:
         log_namespace: Namespace that shipped events name.
         max_body_bytes: Longest request body. JSON of this length decodes in about 40 ms, for which
             other callers of the same worker wait.
+        max_body_seconds: Longest wait for a whole request body; then 408.
         max_rows: Most rows in one request.
         max_waiting: Requests with slow batches that may wait for a thread; more get 503.
         max_wait_seconds: Longest wait for a thread; then 503.
@@ -56,6 +59,7 @@ class PredictorSettings:
     log_sink_token_file: Path | None = None
     log_namespace: str = "default"
     max_body_bytes: int = 8_000_000
+    max_body_seconds: float = BODY_SECONDS
     max_rows: int = 20_000
     max_waiting: int = 32
     max_wait_seconds: float = 10.0

@@ -18,6 +18,8 @@ Headers = list[tuple[bytes, bytes]]
 
 JSON = b"application/json"
 MAX_ID_LENGTH = 200
+CLOSING = (408, 413)
+"""After these the connection ends: the rest of the body is not read."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,13 @@ class Reply:
 def json_reply(content: object, status: int = 200) -> Reply:
     """A reply with JSON."""
     return Reply(status, msgspec.json.encode(content))
+
+
+def method_reply(method: str, allowed: str) -> Reply:
+    """A reply to a method that a path does not take."""
+    reply = json_reply({"error": f"method: expected {allowed}, found {method}"}, 405)
+    reply.headers = [(b"allow", allowed.encode())]
+    return reply
 
 
 def refusal_reply(error: RequestError) -> Reply:

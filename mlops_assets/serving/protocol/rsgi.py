@@ -4,11 +4,13 @@ Through ASGI the same server with the same model answers a third fewer requests.
 hurry uses ASGI (`http.py`).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from random import getrandbits
 from typing import Protocol
 
 from mlops_assets.serving.protocol.http import MAX_ID_LENGTH, Reply, too_long
+from mlops_assets.serving.protocol.patience import Patience
 from mlops_assets.serving.protocol.refusal import RequestError
 
 TextHeaders = list[tuple[str, str]]
@@ -59,12 +61,16 @@ def send_reply(exchange: Exchange, reply: Reply, more: TextHeaders) -> None:
     exchange.response_bytes(reply.status, headers, reply.body)
 
 
-async def read_body(exchange: Exchange, declared: str | None, limit: int) -> bytes:
+async def read_body(
+    exchange: Exchange, declared: str | None, limit: int, patience: Patience
+) -> bytes:
     """The request's body.
 
     Raises:
-        RequestError: 413 longer than the limit; 400 cut off or with a senseless length.
+        RequestError: 413 longer than the limit; 408 too slow; 400 cut off or with a senseless
+            length.
     """
+    task = patience.begin()
     try:
         if declared is not None:
             if not declared.isdigit():
@@ -80,6 +86,11 @@ async def read_body(exchange: Exchange, declared: str | None, limit: int) -> byt
                 raise too_long(size, limit)
     except RuntimeError as error:  # what granian raises
         raise RequestError(400, "the connection ended before the body did") from error
+    except asyncio.CancelledError:
+        patience.require(task)
+        raise
+    finally:
+        patience.end(task)
     return b"".join(parts)
 
 

@@ -5,7 +5,14 @@ import logging
 
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.truth import TruthLog, read_truths, require_token
-from mlops_assets.serving.protocol.http import Reply, json_reply, refusal_reply
+from mlops_assets.serving.protocol.http import (
+    CLOSING,
+    Reply,
+    json_reply,
+    method_reply,
+    refusal_reply,
+)
+from mlops_assets.serving.protocol.patience import Patience
 from mlops_assets.serving.protocol.refusal import RequestError
 from mlops_assets.serving.protocol.rsgi import (
     Exchange,
@@ -33,6 +40,7 @@ class SinkApp:
         self._events = EventLog(home)
         self._truths = TruthLog(home.truths)
         self._metrics = SinkMetrics(home)
+        self._patience = Patience()
         self.draining = False
         self.n_in_flight = 0
         self.farewell: asyncio.Task[None] | None = None  # kept, or it could be collected
@@ -53,7 +61,7 @@ class SinkApp:
             self.n_in_flight -= 1
         if scope.method == "HEAD":
             reply.body = b""
-        closing = self.draining or reply.status == 413
+        closing = self.draining or reply.status in CLOSING
         send_reply(exchange, reply, [("connection", "close")] if closing else [])
 
     async def _answer(self, scope: Scope, exchange: Exchange) -> Reply:
@@ -62,12 +70,13 @@ class SinkApp:
             sent = headers.get("authorization") or ""
             require_token(self._settings.token, [(b"authorization", sent.encode())])
             declared = headers.get("content-length")
-            body = await read_body(exchange, declared, self._settings.max_body_bytes)
+            limit = self._settings.max_body_bytes
+            body = await read_body(exchange, declared, limit, self._patience)
             if path == _TRUTH:
                 return self._take_truth(body)
             return await self._take_events(headers, body)
         if method not in ("GET", "HEAD"):
-            raise RequestError(405, f"{path}: expected GET, found {method}")
+            return method_reply(method, "GET")
         return self._page(path)
 
     async def _take_events(self, headers: HeaderValues, body: bytes) -> Reply:
@@ -99,7 +108,7 @@ class SinkApp:
             text = self._metrics.render().encode()
             return Reply(200, text, b"text/plain; version=0.0.4; charset=utf-8")
         if path in _EVENTS or path == _TRUTH:
-            raise RequestError(405, f"{path}: expected POST, found GET")
+            return method_reply("GET", "POST")
         raise RequestError(404, f"no such path: {path}; here are /, {_TRUTH}, /health, /metrics")
 
     def close(self) -> None:
