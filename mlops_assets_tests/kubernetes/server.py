@@ -41,8 +41,8 @@ class Pods(Protocol):
     def read_log(self, pod: Object, container: str, *, previous: bool) -> str:
         """A container's log, or that of its previous run."""
 
-    def get(self, pod: Object, port: int, path: str) -> tuple[int, bytes]:
-        """A pod's answer to a GET: status and body."""
+    def ask(self, pod: Object, port: int, call: tuple[str, str, bytes]) -> tuple[int, bytes]:
+        """A pod's answer to (method, path, body): status and body."""
 
 
 @dataclass(slots=True)
@@ -163,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._watch(request)
             return 200
         if request.subresource in ("log", "proxy"):
-            return self._relay(request)
+            return self._relay(request, raw)
         code, answer = self._perform(request, json.loads(raw) if raw else {})
         if fault is not None and fault.after_write:
             raise _ordered(fault)
@@ -214,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
             "items": found,
         }
 
-    def _relay(self, request: Request) -> int:
+    def _relay(self, request: Request, raw: bytes) -> int:
         state = self.server_state
         name, _, port = request.name.partition(":")
         if state.pods is None:
@@ -225,8 +225,10 @@ class _Handler(BaseHTTPRequestHandler):
             text = state.pods.read_log(pod, container, previous=request.is_set("previous"))
             self._send_bytes(200, text.encode(), "text/plain")
             return 200
-        status, content = state.pods.get(pod, int(port or 80), f"/{request.rest}")
-        self._send_bytes(status, content, "text/plain")
+        status, content = state.pods.ask(
+            pod, int(port or 80), (self.command, f"/{request.rest}", raw)
+        )
+        self._send_bytes(status, content, "application/json")
         return status
 
     def _watch(self, request: Request) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
+from mlops_assets.kserve.manifest import PORT
 from mlops_assets_tests.kubernetes.containers import ContainerFailed, PredictorContainer
 from mlops_assets_tests.kubernetes.kinds import Object
 from mlops_assets_tests.kubernetes.objects import Objects, Write, now_text
@@ -56,11 +57,12 @@ class Workloads:
             return Response(503, {}, b"no healthy upstream")
         return container.answer(method, path, body, headers)
 
-    def get(self, pod: Object, port: int, path: str) -> tuple[int, bytes]:
-        """A pod's answer to a proxied GET."""
-        if port != 8080:
+    def ask(self, pod: Object, port: int, call: tuple[str, str, bytes]) -> tuple[int, bytes]:
+        """A pod's answer to a proxied call."""
+        if port != PORT:
             return 502, b"nothing listens there"
-        found = self.answer(pod, "GET", path, b"", {})
+        headers = {"content-type": "application/json"}
+        found = self.answer(pod, *call, headers)
         return found.status, found.body
 
     def read_log(self, pod: Object, container: str, *, previous: bool) -> str:

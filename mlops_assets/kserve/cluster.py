@@ -1,0 +1,339 @@
+"""Serving on a cluster: InferenceServices of one namespace.
+
+`apply` and `set_traffic` write down what should be (a ConfigMap of the service) and then have the
+InferenceService say the next step towards it; `wait_ready` takes the further steps as revisions get
+ready. Each is safe to call twice, and to be killed at any line: what is written down holds, and the
+next call goes on from what is. Two writers never mix: each replaces the declaration that it read.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from mlops_assets.errors import ClusterApiError, FieldConflictError, ServingError
+from mlops_assets.kserve.api import (
+    FIELD_MANAGER,
+    INFERENCE_SERVICES,
+    PODS,
+    ClusterApi,
+    is_retryable,
+)
+from mlops_assets.kserve.blocks import Declared, mark_of
+from mlops_assets.kserve.capabilities import (
+    Capabilities,
+    Mode,
+    read_capabilities,
+    refuse_shadow,
+    require_mode,
+    require_shares,
+)
+from mlops_assets.kserve.judgement import build_status
+from mlops_assets.kserve.knative import render_knative
+from mlops_assets.kserve.manifest import PORT, revision_name
+from mlops_assets.kserve.observation import Observed, observe
+from mlops_assets.kserve.owned import ChangedMeanwhileError, OwnedText
+from mlops_assets.kserve.pods import Patience
+from mlops_assets.kserve.predicting import PredictCall
+from mlops_assets.kserve.standard import render_standard
+from mlops_assets.kserve.validation import require_valid
+from mlops_assets.serving.backend import Declaration, ServiceStatus
+from mlops_assets.serving.split import Split, require_split
+
+_ROUNDS = 10
+_ROUND_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSettings:
+    """How a cluster is used.
+
+    Attributes:
+        mode: How KServe runs services.
+        ingress: Address of the gateway, where the services' host names do not lead there by
+            themselves; the host then goes along as a header.
+        take_over: Overwrite fields that somebody else set; else they are refused and named.
+        room_seconds: How long a pod may wait for a node with room.
+        poll_seconds: Pause between two looks at a service that is awaited.
+    """
+
+    mode: Mode = "Standard"
+    ingress: str | None = None
+    take_over: bool = False
+    room_seconds: float = 10.0
+    poll_seconds: float = 1.0
+
+
+class KServeCluster:
+    """`ServingBackend` of a namespace with KServe.
+
+    Args:
+        api: The namespace.
+        settings: How it is used.
+    """
+
+    def __init__(self, api: ClusterApi, settings: ClusterSettings | None = None) -> None:
+        self._api = api
+        self._settings = settings or ClusterSettings()
+        self._declarations = OwnedText(api, "manifest")
+        self._capabilities: Capabilities | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the cluster can do; asked once."""
+        if self._capabilities is None:
+            self._capabilities = read_capabilities(self._api)
+        return self._capabilities
+
+    def apply(self, manifest: Mapping[str, Any]) -> None:
+        """Declare a service; what serves goes on until the declared revision is ready.
+
+        Shares that were asked for by `set_traffic` hold while all that they name is declared.
+        """
+        require_valid(manifest)
+        require_mode(self.capabilities, self._settings.mode)
+        n_canaries = len(manifest["spec"].get("canary") or [])
+        require_shares(self.capabilities, self._settings.mode, n_canaries)
+
+        def declare(observed: Observed) -> Declared:
+            split = None if observed.declared is None else observed.declared.split
+            declared = Declared(manifest)
+            fits = split is not None and split.fits(declared.blocks)
+            return replace(declared, split=split) if fits else declared
+
+        self._declare(manifest["metadata"]["name"], declare)
+
+    def declaration(self, service: str) -> Declaration | None:
+        """What a service is told to be."""
+        declared = self._observe(service).declared
+        if declared is None:
+            return None
+        return Declaration(manifest=declared.manifest, percent=declared.percent)
+
+    def wait_ready(self, service: str, version: int, timeout_seconds: float) -> ServiceStatus:
+        """The status once the revision of this version is ready and has the traffic.
+
+        An API server that does not answer for a while is waited for too.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        reason = "not looked at yet"
+        while True:
+            try:
+                observed = self._observe(service)
+                _require_declared(observed, revision_name(version))
+                status = build_status(observed, self._patience())
+                if status is not None and status.phase == "ready":
+                    return status
+                if status is not None and status.phase == "failed":
+                    raise ServingError(f"service {service}: {status.reason}")
+                reason = reason if status is None else status.reason
+                self._converge(observed)
+            except ClusterApiError as error:
+                if not is_retryable(error):
+                    raise
+                reason = str(error)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise ServingError(
+                    f"service {service} was not ready in {timeout_seconds:g} s: {reason}"
+                )
+            time.sleep(min(self._settings.poll_seconds, left))
+
+    def status(self, service: str) -> ServiceStatus | None:
+        """The status of a service; None when it was never declared."""
+        return build_status(self._observe(service), self._patience())
+
+    def traffic(self, service: str) -> Mapping[str, int]:
+        """Percent by revision: of the HTTPRoute in Standard mode, of Knative's route else."""
+        observed = self._observe(service)
+        if observed.service is None:
+            raise ServingError(f"there is no service {service}")
+        return observed.traffic
+
+    def set_traffic(
+        self, service: str, percent: Mapping[str, int], *, shadow: str | None = None
+    ) -> None:
+        """Share requests anew. No pod is started or stopped by it, but for a canary whose share
+        asks for more of them."""
+        split = Split(dict(percent), shadow)
+
+        def declare(observed: Observed) -> Declared:
+            if observed.declared is None:
+                raise ServingError(f"there is no service {service}")
+            require_split(split, list(observed.declared.blocks))
+            if shadow is not None:
+                raise refuse_shadow(self._settings.mode, shadow)
+            return replace(observed.declared, split=split)
+
+        self._declare(service, declare)
+
+    def predict(
+        self, service: str, rows: Sequence[Mapping[str, Any]], *, revision: str | None = None
+    ) -> dict[str, Any]:
+        """The service's answer, through its gateway; that of one revision through the API server,
+        from one of its pods."""
+        if revision is not None:
+            return self._predict_of(service, rows, revision)
+        found = self._api.get(INFERENCE_SERVICES, _checked(service))
+        if found is None:
+            raise ServingError(f"there is no service {service}")
+        url = (found.get("status") or {}).get("url")
+        if not url:
+            raise ServingError(f"service {service}: nothing is ready, it has no address yet")
+        ask = PredictCall(service, url, self._settings.ingress, self._api.timeout_seconds)
+        return ask.send(rows)
+
+    def _predict_of(
+        self, service: str, rows: Sequence[Mapping[str, Any]], revision: str
+    ) -> dict[str, Any]:
+        observed = self._observe(service)
+        blocks = {} if observed.declared is None else observed.declared.blocks
+        if revision not in blocks:
+            raise ServingError(f"service {service} has no revision {revision}")
+        pods = observed.pods_of(mark_of(blocks[revision]), ready=True)
+        if not pods:
+            raise ServingError(f"service {service}: no pod of revision {revision} is ready")
+        pod = PODS.path(self._api.namespace, pods[0]["metadata"]["name"])
+        path = f"{pod}:{PORT}/proxy/v1/models/{service}:predict"
+        answer: dict[str, Any] = json.loads(
+            self._api.call("POST", path, None, {"instances": list(rows)})
+        )
+        return answer
+
+    def delete(self, service: str) -> None:
+        """Remove a service, and all that belongs to it."""
+        self._api.delete(INFERENCE_SERVICES, _checked(service))
+
+    def _observe(self, service: str) -> Observed:
+        return observe(self._api, self._declarations, _checked(service), self._settings.mode)
+
+    def _patience(self) -> Patience:
+        return Patience(datetime.now(UTC), self._settings.room_seconds)
+
+    def _declare(self, service: str, declare: Callable[[Observed], Declared]) -> None:
+        """Write down what should be, from what is, and take the first step; again after others."""
+        last: ServingError | None = None
+        for _ in range(_ROUNDS):
+            observed = self._observe(service)
+            declared = declare(observed)
+            shares = [name for name, share in declared.percent.items() if share]
+            n_shared = len(set(shares) - {declared.stable})
+            require_shares(self.capabilities, self._settings.mode, n_shared)
+            try:
+                self._store(observed, declared)
+            except ChangedMeanwhileError as error:
+                last = error
+                time.sleep(_ROUND_SECONDS)
+            else:
+                return
+        raise ServingError(
+            f"service {service}: somebody else changed it {_ROUNDS} times while we wanted to: "
+            f"{last}"
+        ) from last
+
+    def _store(self, observed: Observed, declared: Declared) -> None:
+        """Have the server check it, write it down, then have the InferenceService say it.
+
+        A new service is made first, since what is written down belongs to it.
+        """
+        rendered = self._render(observed, declared)
+        self._send(rendered, dry_run=True)
+        is_new = observed.service is None
+        if is_new:
+            self._send(rendered)
+        if observed.declared is None or observed.declared.to_text() != declared.to_text():
+            self._declarations.write(observed.name, declared.to_text(), observed.token)
+        if not is_new:
+            self._send(rendered)
+
+    def _converge(self, observed: Observed) -> None:
+        """Take the next step towards what is declared, if there is one."""
+        if observed.declared is None:
+            return
+        rendered = self._render(observed, observed.declared)
+        if not is_said(rendered, observed.service or {}):
+            try:
+                self._send(rendered)
+            except ChangedMeanwhileError:
+                return  # the next look sees what changed
+
+    def _render(self, observed: Observed, declared: Declared) -> dict[str, Any]:
+        """The object to apply now, for the version of it that was read."""
+        if observed.mode == "Knative":
+            rendered = render_knative(declared, observed.knative)
+        else:
+            rendered = render_standard(declared, observed.still_serving(declared))
+        if observed.service is not None:
+            runs_in = (observed.service.get("status") or {}).get("deploymentMode", observed.mode)
+            if runs_in != observed.mode:
+                raise ServingError(
+                    f"service {observed.name} runs in mode {runs_in}, which KServe never changes; "
+                    f"delete it to have it in mode {observed.mode}"
+                )
+            version = observed.service["metadata"]["resourceVersion"]
+            rendered["metadata"]["resourceVersion"] = version
+        return rendered
+
+    def _send(self, rendered: dict[str, Any], *, dry_run: bool = False) -> None:
+        """Server-side apply, as the one manager of the fields that we declare."""
+        force = self._settings.take_over
+        for attempt in (1, 2):
+            try:
+                self._api.apply(INFERENCE_SERVICES, rendered, force=force, dry_run=dry_run)
+            except ClusterApiError as error:
+                if error.status != 409:
+                    raise
+                if not error.causes:
+                    raise ChangedMeanwhileError(str(error)) from error
+                if attempt == 2 or not _is_with_ourselves(error):
+                    raise _field_conflict(rendered, error) from error
+                force = True  # an earlier write of ours that was no apply
+            else:
+                return
+
+
+def is_said(wanted: Any, found: Any) -> bool:
+    """Whether an object says all that is wanted, and shares no requests beyond that.
+
+    >>> is_said({"spec": {"a": 1}}, {"spec": {"a": 1, "defaulted": 2}})
+    True
+    """
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        extra = {"canary", "canaryTrafficPercent"} & (set(found) - set(wanted))
+        named = all(is_said(item, found.get(name)) for name, item in wanted.items())
+        return named and not extra
+    if isinstance(wanted, list) and isinstance(found, list):
+        same = len(wanted) == len(found)
+        return same and all(map(is_said, wanted, found))
+    return bool(wanted == found)
+
+
+def _require_declared(observed: Observed, revision: str) -> None:
+    if observed.service is None or observed.declared is None:
+        raise ServingError(f"service {observed.name} is not declared")
+    if observed.declared.stable != revision:
+        raise ServingError(
+            f"service {observed.name} declares revision {observed.declared.stable}, not {revision}"
+        )
+
+
+def _is_with_ourselves(error: ClusterApiError) -> bool:
+    return all(f'"{FIELD_MANAGER}"' in message for _, message in error.causes)
+
+
+def _field_conflict(rendered: Mapping[str, Any], error: ClusterApiError) -> FieldConflictError:
+    fields = ", ".join(f"{field} ({message})" for field, message in error.causes)
+    return FieldConflictError(
+        f"InferenceService {rendered['metadata']['name']}: somebody else set what we declare: "
+        f"{fields}. Nothing was changed. Take the edit into the model's document or undo it, or "
+        "allow to overwrite it (take_over)"
+    )
+
+
+def _checked(service: str) -> str:
+    """The name, if it can be an InferenceService's; raises ServingError else."""
+    if not service or not all(c.isascii() and (c.isalnum() or c == "-") for c in service):
+        raise ServingError(f"service {service!r}: expected letters, digits and dashes")
+    return service

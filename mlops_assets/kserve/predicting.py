@@ -1,0 +1,61 @@
+"""A prediction asked of a service through its gateway."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from mlops_assets.errors import ServingError
+
+
+@dataclass(frozen=True, slots=True)
+class PredictCall:
+    """Whom to ask, and how.
+
+    Attributes:
+        service: Name of the InferenceService.
+        url: Its address as KServe tells it; its host chooses the service at the gateway.
+        ingress: Address of the gateway, where that host does not lead there by itself.
+        timeout_seconds: Longest wait for the answer.
+    """
+
+    service: str
+    url: str
+    ingress: str | None
+    timeout_seconds: float
+
+    def send(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The answer (V1 protocol).
+
+        Raises:
+            ServingError: there was none, or the rows were refused and why.
+        """
+        base = (self.ingress or self.url).rstrip("/")
+        call = f"{base}/v1/models/{self.service}:predict"
+        try:
+            response = httpx.post(
+                call,
+                json={"instances": list(rows)},
+                headers={"host": httpx.URL(self.url).netloc.decode()},
+                timeout=self.timeout_seconds,
+                trust_env=False,
+            )
+        except httpx.HTTPError as error:
+            raise ServingError(
+                f"{call} did not answer: {error!r}; where the host name of a service does not lead "
+                "to its gateway, set the gateway's address (ingress)"
+            ) from error
+        if response.status_code != httpx.codes.OK:
+            raise ServingError(
+                f"{self.service} answered {response.status_code}: {_reason_of(response)}"
+            )
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def _reason_of(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return response.text[:500]
