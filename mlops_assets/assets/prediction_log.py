@@ -7,19 +7,20 @@ and counts. It is no part of the pipeline's job: nothing is trained or served by
 import functools
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlops_assets.assets.attributes import asset_attributes, readable_failures
 from mlops_assets.serving.prediction_log.logged import LoggedPredictions
-from mlops_assets.serving.prediction_log.summary import (
-    AgeCoverage,
-    VersionCount,
-    WindowSummary,
-    summarize_window,
-)
 from mlops_assets.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from mlops_assets.serving.prediction_log.summary import (
+        AgeCoverage,
+        VersionCount,
+        WindowSummary,
+    )
 
 
 def build_prediction_log(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -35,6 +36,8 @@ def build_prediction_log(spec: ModelSpec) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         predictions: dg.ResourceParam[LoggedPredictions],
     ) -> dg.MaterializeResult:
+        from mlops_assets.serving.prediction_log.summary import summarize_window
+
         with readable_failures():
             drained = predictions.settle()
         if drained.n_unreadable or drained.n_failed_segments:
@@ -62,7 +65,7 @@ def _days(start: date) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=1)
 
 
-def _metadata(found: WindowSummary) -> dict[str, Any]:
+def _metadata(found: "WindowSummary") -> dict[str, Any]:
     halves = found.halves
     metadata: dict[str, Any] = {
         "dagster/row_count": found.n_rows,
@@ -116,7 +119,7 @@ _COVERAGE = dg.TableSchema(
 )
 
 
-def _version_record(found: VersionCount) -> dg.TableRecord:
+def _version_record(found: "VersionCount") -> dg.TableRecord:
     return dg.TableRecord(
         {
             "revision": found.revision,
@@ -129,7 +132,7 @@ def _version_record(found: VersionCount) -> dg.TableRecord:
     )
 
 
-def _age_records(coverage: Sequence[AgeCoverage]) -> list[dg.TableRecord]:
+def _age_records(coverage: "Sequence[AgeCoverage]") -> list[dg.TableRecord]:
     return [
         dg.TableRecord(
             {
