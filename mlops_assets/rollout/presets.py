@@ -108,7 +108,7 @@ PRESETS: dict[Strategy, Preset] = {
 }
 
 _MARGINS: dict[CriterionMetric, float] = {
-    "error_ratio": 0.01,
+    "error_ratio": 0.02,
     "latency": 0.5,
     "prediction_distribution": 0.2,
     "score_mean": 0.1,

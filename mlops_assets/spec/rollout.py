@@ -88,7 +88,7 @@ class CriterionSpec(Document):
     say."""
     margin: float | None = Field(None, ge=0)
     """How much worse than the version that serves at the same time is allowed. Null with a bound
-    set: only the bound is judged; null without: the default of the metric (error_ratio 0.01,
+    set: only the bound is judged; null without: the default of the metric (error_ratio 0.02,
     latency 0.5, prediction_distribution 0.2, score_mean 0.1, quality 0.1)."""
     margin_seconds: float = Field(0.01, ge=0)
     """latency: a difference smaller than this is always allowed."""
