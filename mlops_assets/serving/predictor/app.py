@@ -117,6 +117,95 @@ class PredictorApp:
             reply.body = b""
         send_reply(exchange, reply, [self._version_header])
 
+    async def _predict(self, protocol: int, scope: Scope, exchange: Exchange) -> None:
+        """Few awaits and calls: together they cost as much as the model takes for a row."""
+        call = _Call(protocol, time.perf_counter(), RequestHeaders(scope.headers))
+        self.n_in_flight += 1
+        try:
+            headers = call.headers
+            headers.require_json(binary=protocol == _V2)
+            call.prediction_id = headers.caller_id() or ""
+            limit = self._settings.max_body_bytes
+            body = await read_body(exchange, headers.content_length, limit, self._patience)
+            batch = self._decode(call, body)
+            answer = self._execution.score_at_once(batch)
+            if answer is None:
+                answer = await self._execution.score(batch)
+            reply = self._encode(call, answer)
+            if self._log is not None and not headers.is_probe:
+                self._write_log(self._log, call, answer, batch, body)
+        except RequestError as error:
+            reply = refusal_reply(error)
+        except Exception:  # the server must outlive a model's defect
+            _LOG.exception("prediction %s failed", call.prediction_id)
+            reply = json_reply({"error": "the model failed on this request; see its log"}, 500)
+        finally:
+            self.n_in_flight -= 1
+        self._metrics.count(protocol, reply.status, time.perf_counter() - call.started, call.n_rows)
+        self._send(call, reply, exchange)
+
+    def _send(self, call: "_Call", reply: Reply, exchange: Exchange) -> None:
+        more = [self._version_header]
+        if call.prediction_id:
+            more.append(("x-request-id", call.prediction_id))
+        if call.unlogged:
+            more.append(("x-prediction-log", "dropped: the disk is full"))
+        if self.draining or reply.status in CLOSING:
+            more.append(("connection", "close"))
+        send_reply(exchange, reply, more)
+
+    def _decode(self, call: "_Call", body: bytes) -> Batch:
+        if call.protocol == _V1:
+            batch = self._v1.decode(body, max_rows=self._settings.max_rows)
+        else:
+            call.json_length = call.headers.json_size()
+            call.request = v2.decode_request(
+                body,
+                self._manifest.features,
+                json_length=call.json_length,
+                max_rows=self._settings.max_rows,
+                outputs=self._outputs,
+            )
+            batch = call.request.batch
+        call.n_rows = batch.n_rows
+        return batch
+
+    def _encode(self, call: "_Call", answer: Answer) -> Reply:
+        request = call.request
+        if request is None:
+            call.prediction_id = call.prediction_id or make_id()
+            return Reply(200, self._encode_v1(answer, call.prediction_id))
+        call.prediction_id = call.prediction_id or _usable_id(request.id) or make_id()
+        content, json_length = v2.encode_answer(
+            answer,
+            request,
+            classes=self._manifest.classes,
+            identity={**self._identity, "id": request.id or call.prediction_id},
+        )
+        if json_length is None:
+            return Reply(200, content)
+        size = (b"inference-header-content-length", str(json_length).encode())
+        return Reply(200, content, b"application/octet-stream", [size])
+
+    def _write_log(
+        self, log: PredictionLog, call: "_Call", answer: Answer, batch: Batch, body: bytes
+    ) -> None:
+        """Before the answer is sent, so that what was answered is logged."""
+        written = log.write(
+            answer,
+            batch,
+            prediction_id=call.prediction_id,
+            protocol=PROTOCOLS[call.protocol],
+            body=body,
+            json_length=call.json_length,
+            started=call.started,
+            shadow=call.headers.is_shadow,
+            unit=call.headers.unit,
+        )
+        if not written:
+            call.unlogged = True
+            self._metrics.count_unlogged()
+
     def _page(self, path: str, method: str) -> Reply:
         page = self._pages.get(path.rstrip("/") or "/")
         if page is not None:
@@ -134,91 +223,6 @@ class PredictorApp:
                     f"Model with name {asked} does not exist; here is {self._settings.model_name}",
                 )
         raise RequestError(404, f"no such path: {path}; see /openapi.json")
-
-    async def _predict(self, protocol: int, scope: Scope, exchange: Exchange) -> None:
-        call = _Call(protocol, time.perf_counter(), RequestHeaders(scope.headers))
-        self.n_in_flight += 1
-        try:
-            reply = await self._answer(call, exchange)
-        except RequestError as error:
-            reply = refusal_reply(error)
-        except Exception:  # the server must outlive a model's defect
-            _LOG.exception("prediction %s failed", call.prediction_id)
-            reply = json_reply({"error": "the model failed on this request; see its log"}, 500)
-        finally:
-            self.n_in_flight -= 1
-        seconds = time.perf_counter() - call.started
-        self._metrics.count(protocol, reply.status, seconds, call.n_rows)
-        more = [self._version_header]
-        if call.prediction_id:
-            more.append(("x-request-id", call.prediction_id))
-        if call.unlogged:
-            more.append(("x-prediction-log", "dropped: the disk is full"))
-        if self.draining or reply.status in CLOSING:
-            more.append(("connection", "close"))
-        send_reply(exchange, reply, more)
-
-    async def _answer(self, call: "_Call", exchange: Exchange) -> Reply:
-        headers = call.headers
-        headers.require_json(binary=call.protocol == _V2)
-        call.prediction_id = headers.caller_id() or ""
-        limit = self._settings.max_body_bytes
-        body = await read_body(exchange, headers.content_length, limit, self._patience)
-        if call.protocol == _V1:
-            return await self._answer_v1(call, body)
-        return await self._answer_v2(call, body)
-
-    async def _answer_v1(self, call: "_Call", body: bytes) -> Reply:
-        batch = self._v1.decode(body, max_rows=self._settings.max_rows)
-        call.n_rows = batch.n_rows
-        answer = await self._execution.score(batch)
-        call.prediction_id = call.prediction_id or make_id()
-        reply = Reply(200, self._encode_v1(answer, call.prediction_id))
-        self._write_log(call, answer, batch, body)
-        return reply
-
-    async def _answer_v2(self, call: "_Call", body: bytes) -> Reply:
-        call.json_length = call.headers.json_size()
-        request = v2.decode_request(
-            body,
-            self._manifest.features,
-            json_length=call.json_length,
-            max_rows=self._settings.max_rows,
-            outputs=self._outputs,
-        )
-        call.n_rows = request.batch.n_rows
-        answer = await self._execution.score(request.batch)
-        call.prediction_id = call.prediction_id or _usable_id(request.id) or make_id()
-        content, json_length = v2.encode_answer(
-            answer,
-            request,
-            classes=self._manifest.classes,
-            identity={**self._identity, "id": request.id or call.prediction_id},
-        )
-        self._write_log(call, answer, request.batch, body)
-        if json_length is None:
-            return Reply(200, content)
-        size = (b"inference-header-content-length", str(json_length).encode())
-        return Reply(200, content, b"application/octet-stream", [size])
-
-    def _write_log(self, call: "_Call", answer: Answer, batch: Batch, body: bytes) -> None:
-        """Before the answer is sent, so that what was answered is logged."""
-        if self._log is None or call.headers.is_probe:
-            return
-        written = self._log.write(
-            answer,
-            batch,
-            prediction_id=call.prediction_id,
-            protocol=PROTOCOLS[call.protocol],
-            body=body,
-            json_length=call.json_length,
-            started=call.started,
-            shadow=call.headers.is_shadow,
-            unit=call.headers.unit,
-        )
-        if not written:
-            call.unlogged = True
-            self._metrics.count_unlogged()
 
     def _status(self) -> int:
         return 503 if self.draining else 200
@@ -292,6 +296,7 @@ class _Call:
     prediction_id: str = ""
     n_rows: int = 0
     json_length: int | None = None
+    request: v2.InferBatch | None = None
     unlogged: bool = False
 
 

@@ -18,6 +18,7 @@ from mlops_assets.serving.protocol.refusal import RequestError
 QUICK_SECONDS = 0.001
 LARGE_SECONDS = 0.05
 _SMOOTHING = 0.2
+_LARGEST_STEP = 4.0  # of an estimate: when the machine pauses, that says nothing of the model
 
 
 class CostEstimate:
@@ -36,13 +37,17 @@ class CostEstimate:
         """Take one measurement into account."""
         size = n_rows.bit_length()
         known = self._by_size.get(size)
-        self._by_size[size] = seconds if known is None else known + _SMOOTHING * (seconds - known)
+        if known is None:
+            self._by_size[size] = seconds
+        else:
+            self._by_size[size] = known + _SMOOTHING * (min(seconds, _LARGEST_STEP * known) - known)
 
     def seconds(self, n_rows: int) -> float:
         """Estimate for a batch; without a batch of its size, in proportion to the next smaller."""
         size = n_rows.bit_length()
-        if size in self._by_size:
-            return self._by_size[size]
+        known = self._by_size.get(size)
+        if known is not None:
+            return known
         smaller = max((known for known in self._by_size if known < size), default=None)
         if smaller is None:
             return min(self._by_size.values(), default=LARGE_SECONDS)
@@ -77,16 +82,19 @@ class Execution:
         except RequestError as error:
             raise ServingError(f"the model does not answer its own example: {error}") from error
 
+    def score_at_once(self, batch: Batch) -> Answer | None:
+        """The model's answer to a quick batch; None for a slow one, which `score` takes."""
+        if self._cost.seconds(batch.n_rows) > QUICK_SECONDS:
+            return None
+        return self._timed(batch)
+
     async def score(self, batch: Batch) -> Answer:
-        """The model's answer.
+        """The model's answer, from a thread.
 
         Raises:
             RequestError: 503, too many slow batches wait already or one waited too long.
         """
-        seconds = self._cost.seconds(batch.n_rows)
-        if seconds <= QUICK_SECONDS:
-            return self._timed(batch)
-        lane = self._large if seconds > LARGE_SECONDS else self._small
+        lane = self._large if self._cost.seconds(batch.n_rows) > LARGE_SECONDS else self._small
         if lane.locked() and self.n_waiting >= self._max_waiting:
             raise self._busy()
         self.n_waiting += 1

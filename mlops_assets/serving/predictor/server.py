@@ -1,6 +1,7 @@
 """A predictor as a process: load, listen, drain."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -69,6 +70,8 @@ def _run_worker(settings: PredictorSettings, metrics: Metrics, *, alone: bool = 
         )
         on_stop(lambda: _drain(app, server, settings.drain_seconds))
         seconds = time.perf_counter() - started
+        gc.collect()
+        gc.freeze()  # the model is here to stay: no collection needs to walk through it
         _LOG.info("%s is ready through %s after %.2f s", settings.model_name, model.engine, seconds)
         await server.serve()
         if log is not None:

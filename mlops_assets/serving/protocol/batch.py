@@ -4,10 +4,11 @@ Here: the values that a feature may have, and how decoded JSON or tensor values 
 Not here: how requests are laid out (`v1.py`, `v2.py`) and how columns are fed to a model.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,10 +17,12 @@ from mlops_assets.serving.protocol.refusal import RequestError, shown
 
 LARGEST = float(np.finfo(np.float32).max)
 """Models compute in 32 bits; scikit-learn refuses what does not fit, and so do we."""
+FEW = 64
+"""Up to so many values Python is quicker than numpy: it keeps the interpreter's lock, for which a
+thread of the server may wait, and getting it back costs more than the computation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """Columns of equal length, in the order of the model's features.
 
     Numbers and booleans are float64 with NaN where missing; categories are objects, `str` or None.
@@ -42,8 +45,7 @@ class Batch:
         return () if self.matrix is None else tuple(self.matrix.T)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a model says about a batch.
 
     Attributes:
@@ -97,8 +99,10 @@ def require_answers(numbers: NDArray[Any]) -> None:
     Raises:
         RequestError: 400, names the first such row. The model does not take missing values.
     """
+    if numbers.size <= FEW and math.isfinite(sum(numbers.ravel().tolist())):
+        return
     finite = np.isfinite(numbers)
-    if not np.logical_and.reduce(finite, axis=None):  # half the time of `finite.all()` on one row
+    if not finite.all():
         row = int(np.argmin(finite.reshape(len(numbers), -1).all(axis=1)))
         raise RequestError(400, f"row {row}: expected no missing value, which this model refuses")
 
