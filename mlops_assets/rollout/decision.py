@@ -216,7 +216,7 @@ def _promoting(tick: Tick) -> Outcome:
     state, evidence = tick.state, tick.evidence
     if state.hold is not None:
         return tick.outcome("hold", state)
-    if tick.is_in_force and evidence.aliases is not None and not tick.wrong_aliases:
+    if tick.has_taken_effect:
         watch = tick.policy.watch
         promoted = {"promoted_at": tick.now, "evidence_from": tick.now, "evaluated_at": None}
         words = f"version {state.challenger.version} serves everybody"
@@ -236,7 +236,7 @@ def _promoting(tick: Tick) -> Outcome:
 
 def _roll_back(tick: Tick) -> Outcome:
     state = tick.state
-    if not tick.is_in_force or tick.evidence.aliases is None or tick.wrong_aliases:
+    if not tick.has_taken_effect:
         return tick.outcome("roll_back", state)
     done = end(state, state.ending or "rolled_back", tick.now, state.reason)
     return tick.outcome("finish", done)

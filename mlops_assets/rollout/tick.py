@@ -83,6 +83,12 @@ class Tick:
         return self.evidence.declared == wanted and self.evidence.routed in (None, wanted)
 
     @property
+    def has_taken_effect(self) -> bool:
+        """Whether split and aliases were seen to be as the phase wants them, after it began."""
+        is_known = self.evidence.aliases is not None and not self.wrong_aliases
+        return self.is_in_force and is_known and self.now > self.state.phase_started_at
+
+    @property
     def is_overdue(self) -> bool:
         """Whether the time until promotion is over."""
         return self.active_seconds >= self.policy.maximum_duration.total_seconds()
@@ -93,7 +99,9 @@ class Tick:
         return levels_kept(self.state, self.evidence, self.policy)
 
     def because(self, reason: str) -> RolloutState:
-        """The state with another reason."""
+        """The state with another reason; why it came here stands until the next tick."""
+        if self.now == self.state.phase_started_at:
+            return self.state
         return self.state.model_copy(update={"reason": reason})
 
     def outcome(
