@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from mlops_assets.errors import ServingError
-from mlops_assets.kserve.sdk import import_kserve
+from mlops_assets.kserve.sdk import model_fields
 
 _PLAIN: dict[str, type | tuple[type, ...]] = {
     "str": str,
@@ -102,15 +102,17 @@ def _check_object(value: Any, kind: str, path: str) -> Iterator[str]:
 
 @cache
 def _fields(kind: str) -> Mapping[str, str] | None:
-    """Types by field of one of the SDK's classes; None when there is no such class."""
+    """Types by field of a class of KServe's or of Kubernetes' SDK; None when there is none."""
+    fields = model_fields(kind)
+    if fields is not None:
+        return fields
     from kubernetes.client import models
 
-    for source in (import_kserve(), models):
-        found = getattr(source, kind, None)
-        if found is not None and hasattr(found, "openapi_types"):
-            types = found.openapi_types
-            return {field: types[name] for name, field in found.attribute_map.items()}
-    return None
+    found = getattr(models, kind, None)
+    if found is None or not hasattr(found, "openapi_types"):
+        return None
+    types = found.openapi_types
+    return {field: types[name] for name, field in found.attribute_map.items()}
 
 
 def _check_rules(manifest: Mapping[str, Any]) -> Iterator[str]:
