@@ -113,7 +113,7 @@ def gateway(home: Path, mixed_model: Path) -> Iterator[Caller]:
             yield caller
 
 
-@fuzzing(400, 25_000)
+@fuzzing(400, 20_000)
 @given(body=v1_bodies())
 @example(body=b'{"instances":[[1,"x",1e400]]}')
 @example(body=b'\xff\xfe{"instances":[]}')
@@ -122,7 +122,7 @@ def test_v1_on_the_wire(predictor: Caller, body: bytes) -> None:
     predictor.ask(V1, body)
 
 
-@fuzzing(400, 25_000)
+@fuzzing(400, 20_000)
 @given(request=v2_requests())
 @example(request=(b'{"inputs":[', None))
 @example(request=(b"{}", 10**30))

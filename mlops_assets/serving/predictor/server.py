@@ -1,11 +1,13 @@
 """A predictor as a process: load, listen, drain."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from mlops_assets.errors import MlopsError
@@ -106,12 +108,17 @@ def _run_workers(settings: PredictorSettings, metrics: Metrics) -> int:
         nonlocal stopping
         stopping = True
         for pid in children:
-            os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(pid, signal.SIGTERM)
+
+    def start(worker: int) -> None:
+        with _stopping_later():  # a worker that is not yet among the children would go on for ever
+            children[_fork_worker(settings, metrics, worker)] = worker
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     for worker in range(settings.workers):
-        children[_fork_worker(settings, metrics, worker)] = worker
+        start(worker)
     shipper = _fork_shipper(settings)
     while children:
         pid, status = os.wait()
@@ -128,10 +135,30 @@ def _run_workers(settings: PredictorSettings, metrics: Metrics) -> int:
         if not stopping:
             _LOG.error("worker %d ended with %d; starting another", worker, code)
             time.sleep(_RESPAWN_SECONDS)
-            children[_fork_worker(settings, metrics, worker)] = worker
+        if not stopping:  # nor has that been asked for meanwhile
+            start(worker)
     if shipper:
         _end_shipper(shipper)  # last, so that it ships what the workers wrote last
     return 0
+
+
+@contextlib.contextmanager
+def _stopping_later() -> Iterator[None]:
+    """SIGTERM and SIGINT wait until the block ends; a process forked inside has them wait too."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
+def _become_child(parent: int) -> None:
+    """A forked process heeds signals by itself, and ends with its parent."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+    die_with_parent(parent)
 
 
 def _fork_worker(settings: PredictorSettings, metrics: Metrics, worker: int) -> int:
@@ -139,9 +166,7 @@ def _fork_worker(settings: PredictorSettings, metrics: Metrics, worker: int) -> 
     pid = os.fork()
     if pid:
         return pid
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    die_with_parent(parent)
+    _become_child(parent)
     metrics.use_row(worker)
     try:
         os._exit(_run_worker(settings, metrics, alone=False))
@@ -155,12 +180,12 @@ def _fork_shipper(settings: PredictorSettings) -> int:
     if settings.log_sink is None or settings.log_dir is None:
         return 0
     parent = os.getpid()
-    pid = os.fork()
+    with _stopping_later():
+        pid = os.fork()
+        if not pid:
+            _become_child(parent)
     if pid:
         return pid
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    die_with_parent(parent)
     code = 1
     try:
         from mlops_assets.serving.prediction_log.shipping import ShippingSettings, run_shipper
