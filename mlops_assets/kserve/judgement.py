@@ -53,7 +53,7 @@ def build_status(observed: Observed, patience: Patience) -> ServiceStatus | None
         ready_revision=stable or next(iter(serving), None),
         declared_revision=declared.stable,
         traffic=traffic,
-        url=status.get("url") or "",
+        url=_url_of(observed),
         manifest_digest=manifest_digest(dict(declared.manifest)),
         revisions=revisions,
     )
@@ -76,8 +76,15 @@ def _judge(
     routed = {name: share for name, share in observed.traffic.items() if share}
     if asked != routed:
         return "pending", f"the router has {routed or 'no shares'}, and should have {asked}"
+    if not _url_of(observed):
+        return "pending", "KServe has not told its address yet"
     names = ", ".join(revision.name for revision in wanted)
     return "ready", f"{names} answered the probe"
+
+
+def _url_of(observed: Observed) -> str:
+    status = (observed.service or {}).get("status") or {}
+    return status.get("url") or ""
 
 
 def _blocked(observed: Observed) -> str | None:
@@ -100,7 +107,7 @@ def _status_of_foreign(observed: Observed) -> ServiceStatus:
         ready_revision=None,
         declared_revision=observed.serving_name,
         traffic=observed.traffic,
-        url=status.get("url") or "",
+        url=_url_of(observed),
         manifest_digest="",
     )
 

@@ -98,7 +98,7 @@ def test_each_mistake_is_named(change: Change, problem: str) -> None:
         predictor(minReplicas=0),
         canary(trafficPercent=0),
         canary(trafficPercent=100),
-        model(storageUri="models:/m/1") and predictor(storageContainerName="ours"),
+        predictor(storageContainerName="ours", model={"storageUri": "models:/m/1"}),
         metadata(name="a" * 50),  # with -v7-predictor 63 letters
     ],
 )

@@ -88,7 +88,8 @@ def test_declaring_twice_changes_nothing(backend: ServingBackend, manifest: dict
     backend.apply(manifest)
     before = backend.wait_ready("toy", 1, 20.0)
     backend.apply(manifest)
-    assert backend.wait_ready("toy", 1, 20.0) == before
+    again = backend.wait_ready("toy", 1, 20.0)
+    assert again.model_copy(update={"conditions": before.conditions}) == before
 
 
 def test_a_new_version_takes_the_traffic_once_it_is_ready(
