@@ -14,6 +14,7 @@ MlopsError               anything below; the command line prints it as one messa
 │   └── FieldConflictError   somebody else set fields of the service that we declare too
 ├── RolloutError         the state of a rollout cannot be read, written or followed
 │   └── StateConflictError   another writer was first; read the state again
+├── RetrainingError      the state of a model's retraining cannot be read
 └── PlatformError        the embedded platform cannot start: a port, a lock, a home
 
 A library's error is translated once, where it is called, with the original chained.
@@ -126,6 +127,10 @@ class RolloutError(MlopsError):
 
 class StateConflictError(RolloutError):
     """Another writer changed the state first; nothing was written. Read again, then decide anew."""
+
+
+class RetrainingError(MlopsError):
+    """The state of a model's retraining cannot be read."""
 
 
 class PlatformError(MlopsError):

@@ -11,20 +11,25 @@ from mlops_assets.spec.data import (
 )
 from mlops_assets.spec.document import ModelSpec
 from mlops_assets.spec.model import EstimatorSpec, EvaluationSpec, GatesSpec, PreprocessingSpec
+from mlops_assets.spec.monitoring import DriftSpec, MonitoringSpec
 from mlops_assets.spec.operations import KubernetesSpec, ServingSpec
+from mlops_assets.spec.retraining import RetrainingSpec
 from mlops_assets.spec.rollout import RolloutSpec
 
 __all__ = [
     "ColumnContract",
     "ContractSpec",
     "Document",
+    "DriftSpec",
     "EstimatorSpec",
     "EvaluationSpec",
     "FeaturesSpec",
     "GatesSpec",
     "KubernetesSpec",
     "ModelSpec",
+    "MonitoringSpec",
     "PreprocessingSpec",
+    "RetrainingSpec",
     "RolloutSpec",
     "ServingSpec",
     "SourceSpec",

@@ -6,7 +6,9 @@ Whatever passes here is accepted by Dagster too; Dagster accepts more (`@daily`,
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
+from zoneinfo import ZoneInfo
 
 _STEP = re.compile(r"^(?P<range>[^/]+)(/(?P<step>\d+))?$")
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -96,3 +98,43 @@ def require_cron(text: str) -> str:
     ):
         raise ValueError(f"a day that exists; no month {fields[3]} has a day {fields[2]}")
     return text
+
+
+_FARTHEST_DAYS = 366 * 8  # 29 February comes again after eight years at the latest
+
+
+def latest_time(text: str, timezone: str, now: datetime) -> datetime | None:
+    """The last time at or before now at which an expression came true, in UTC.
+
+    As in cron, when both days are restricted, either is enough. A time that the clocks skip in
+    spring comes true an hour later; one that they repeat in autumn comes true once, the first time.
+
+    Args:
+        text: An expression that `require_cron` lets pass.
+        timezone: IANA time zone in which it is meant.
+        now: Aware.
+
+    >>> latest_time("0 6 * * mon", "UTC", datetime(2026, 11, 24, 4, tzinfo=UTC)).isoformat()
+    '2026-11-23T06:00:00+00:00'
+    """
+    words = text.split()
+    minutes, hours, days, months, weekdays = (
+        rule.read(word) for rule, word in zip(_FIELDS, words, strict=True)
+    )
+    zone = ZoneInfo(timezone)
+    either = "*" not in (words[2], words[4])
+    times = [time(hour, minute) for hour in sorted(hours) for minute in sorted(minutes)]
+
+    def is_on(day: date) -> bool:
+        of_month = day.day in days
+        of_week = not {day.isoweekday(), day.isoweekday() % 7}.isdisjoint(weekdays)
+        return day.month in months and (of_month or of_week if either else of_month and of_week)
+
+    today = now.astimezone(zone).date()
+    for back in range(_FARTHEST_DAYS):
+        day = today - timedelta(days=back)
+        if is_on(day):
+            moments = [datetime.combine(day, at, zone).astimezone(UTC) for at in times]
+            if past := [moment for moment in moments if moment <= now]:
+                return max(past)
+    return None

@@ -7,7 +7,9 @@ from pydantic import Field, model_validator
 from mlops_assets.spec.base import Document, FieldProblem, Identifier, Owner, refusal
 from mlops_assets.spec.data import ContractSpec, FeaturesSpec, SourceSpec, SplitSpec, TargetSpec
 from mlops_assets.spec.model import EstimatorSpec, EvaluationSpec, GatesSpec, Metric, RegistrySpec
+from mlops_assets.spec.monitoring import MonitoringSpec
 from mlops_assets.spec.operations import KubernetesSpec, ScheduleSpec, ServingSpec
+from mlops_assets.spec.retraining import RetrainingSpec
 from mlops_assets.spec.rollout import RolloutSpec
 
 _CLASSIFICATION = {
@@ -56,6 +58,10 @@ class ModelSpec(Document):
     """How it is served."""
     rollout: RolloutSpec | None = None
     """How a new version reaches users; by default one that passes its gates serves at once."""
+    retraining: RetrainingSpec | None = None
+    """When it is trained again by itself, on evidence; by default never."""
+    monitoring: MonitoringSpec = MonitoringSpec()
+    """How it is watched once it serves."""
     schedule: ScheduleSpec | None = None
     """When it runs by itself; by default only when asked."""
     kubernetes: KubernetesSpec = KubernetesSpec()
@@ -63,7 +69,12 @@ class ModelSpec(Document):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "ModelSpec":
-        problems = [*self._split_problems(), *self._target_problems(), *self._time_problems()]
+        problems = [
+            *self._split_problems(),
+            *self._target_problems(),
+            *self._time_problems(),
+            *self._monitoring_problems(),
+        ]
         if problems:
             raise refusal(problems)
         return self
@@ -74,11 +85,20 @@ class ModelSpec(Document):
         needs = {
             ("source", "partitions"): self.source.partitions is not None,
             ("contract", "maximum_age"): self.contract.maximum_age is not None,
+            ("retraining", "training_window"): self.retraining is not None
+            and self.retraining.training_window.keep != "all",
         }
         return [
             FieldProblem((*field,), "no time_column", f"{field[-1]} only with time_column")
             for field, is_set in needs.items()
             if is_set
+        ]
+
+    def _monitoring_problems(self) -> list[FieldProblem]:
+        return [
+            FieldProblem(("monitoring", "slices", position), name, "a feature")
+            for position, name in enumerate(self.monitoring.slices)
+            if name not in self.features.source_columns
         ]
 
     def _split_problems(self) -> list[FieldProblem]:
