@@ -19,6 +19,7 @@ from mlops_assets.assets.prediction_log import build_prediction_log
 from mlops_assets.assets.registry import build_model_version
 from mlops_assets.assets.serving import build_inference_service_asset
 from mlops_assets.assets.training import build_trained_model
+from mlops_assets.automation.rollouts import rollout_sensor
 from mlops_assets.automation.schedules import build_job, build_schedule
 from mlops_assets.resources.environment import default_resources
 from mlops_assets.spec import ModelSpec
@@ -81,6 +82,7 @@ def build_pipeline(spec: ModelSpec, folder: Path) -> dg.Definitions:
         ],
         jobs=[build_job(spec)],
         schedules=[schedule] if schedule is not None else [],
+        sensors=[rollout_sensor()] if spec.rollout is not None else [],
     )
 
 

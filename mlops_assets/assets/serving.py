@@ -1,18 +1,51 @@
-"""The asset `[<model>, inference_service]`: a registered version that answers predictions."""
+"""The asset `[<model>, inference_service]`: what serves, and the rollout of what is to serve next.
 
+A version with nobody before it, or of a document without `rollout:`, serves at once. Any other
+begins a rollout, and the run returns: the rollout sensor (`automation/rollouts.py`) launches a run
+of this asset whenever something must change. So this asset's history is the rollout's.
+"""
+
+import contextlib
 import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from mlops_assets.assets.attributes import asset_attributes, readable_failures
-from mlops_assets.errors import ServingError
+from mlops_assets.assets.rollout_metadata import (
+    criterion_check_specs,
+    criterion_checks,
+    rollout_metadata,
+    shadow_metadata,
+)
+from mlops_assets.errors import RolloutError, ServingError, StateConflictError
 from mlops_assets.kserve.manifest import build_inference_service, manifest_digest
-from mlops_assets.modeling.manifest import read_manifest
 from mlops_assets.modeling.mlflow_registry import RegisteredVersion
 from mlops_assets.modeling.tracking import Tracking
+from mlops_assets.notify.notification import Notifier
+from mlops_assets.resources.rollout import RolloutBackend
+from mlops_assets.rollout.beginning import begin, decide_beginning, declared_version, read_state
+from mlops_assets.rollout.metrics_source import AnswerSource
+from mlops_assets.rollout.presets import build_policy
+from mlops_assets.rollout.registry import TrackingRegistry
+from mlops_assets.rollout.shadow_report import build_shadow_report
+from mlops_assets.rollout.state import RolloutState
+from mlops_assets.rollout.ticking import Ticked, tick
+from mlops_assets.rollout.world import World, build_question, read_subject
 from mlops_assets.serving.backend import ServingBackend
 from mlops_assets.spec import ModelSpec
+
+DOCUMENT = "document"
+"""Metadata of the asset's definition: the model's document, which the rollout sensor reads."""
+ROLLOUT_TAG = "mlops/rollout"
+"""Tag of the asset, and of the runs that carry a rollout's step out: the strategy, the model."""
+_ENDS_WITHIN_SECONDS = 30.0
+_LOOK_SECONDS = 0.2
+_MOST_TRIES = 5
 
 
 class LiveService(BaseModel):
@@ -27,55 +60,183 @@ class LiveService(BaseModel):
     example: list[dict[str, JsonValue]]
 
 
+class ServeConfig(dg.Config):
+    """What may be asked of one run."""
+
+    again: bool = Field(False, description="Try a version again that was rolled back.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a run led to."""
+
+    words: str
+    state: RolloutState | None = None
+    answer: dict[str, Any] | None = None
+    is_judged: bool = False
+
+
 def build_inference_service_asset(spec: ModelSpec) -> dg.AssetsDefinition:
-    """The inference_service asset."""
+    """The inference_service asset, with a check for each criterion of its rollouts."""
+    key = dg.AssetKey([spec.name, "inference_service"])
+    criteria = build_policy(spec).criteria if spec.rollout is not None else ()
+    attributes = asset_attributes(spec, "inference_service", {"kubernetes"}, LiveService)
+    if spec.rollout is not None:
+        attributes["tags"] = {**attributes["tags"], ROLLOUT_TAG: spec.rollout.strategy}
 
     @dg.asset(
-        **asset_attributes(spec, "inference_service", {"kubernetes"}, LiveService),
+        **attributes,
         description=f"InferenceService {spec.service}: the champion of {spec.name}, live.",
         ins={"model_version": dg.AssetIn(key=[spec.name, "model_version"])},
+        check_specs=criterion_check_specs(key, criteria) or None,
+        metadata={DOCUMENT: dg.MetadataValue.json(_document(spec))},
     )
     def inference_service(
+        config: ServeConfig,
         model_version: RegisteredVersion,
         tracking: dg.ResourceParam[Tracking],
         serving: dg.ResourceParam[ServingBackend],
+        rollouts: dg.ResourceParam[RolloutBackend],
+        notifier: dg.ResourceParam[Notifier],
     ) -> dg.MaterializeResult:
-        manifest = build_inference_service(
-            spec,
-            version=model_version.version,
-            storage_uri=model_version.uri,
-            model_digest=model_version.model_digest,
-            mlflow_run_id=model_version.mlflow_run_id,
-        )
+        registry = TrackingRegistry(tracking)
+        world = World(rollouts.store, serving, registry, rollouts.source, notifier)
         with readable_failures():
-            with tracking.package(model_version.uri) as directory:
-                example = read_manifest(directory).example
-            serving.apply(manifest)
-            status = serving.wait_ready(
-                spec.service, model_version.version, spec.serving.ready_timeout_seconds
-            )
-            answer = serving.predict(spec.service, example)
-            if len(answer.get("predictions", ())) != len(example):
-                raise ServingError(f"{spec.service}: the example got no answer: {answer}")
-            tracking.promote(spec.registered_model, model_version.version)
-        digest = manifest_digest(manifest)
+            if spec.rollout is None:
+                rollouts.store.delete(spec.service)
+                outcome = _serve_at_once(world, spec, tracking, model_version)
+            else:
+                outcome = _roll_out(world, spec, tracking, model_version, again=config.again)
+            live, metadata = _describe(world, spec, outcome)
         return dg.MaterializeResult(
-            value=LiveService(
-                service=spec.service,
-                version=model_version.version,
-                url=status.url,
-                manifest_digest=digest,
-                example=example,
-            ),
-            data_version=dg.DataVersion(digest[:16]),
-            metadata={
-                "service": spec.service,
-                "version": model_version.version,
-                "url": dg.MetadataValue.url(status.url),
-                "traffic": dg.MetadataValue.json(dict(status.traffic)),
-                "manifest": dg.MetadataValue.json(manifest),
-                "example_answer": dg.MetadataValue.json(json.loads(json.dumps(answer))),
-            },
+            value=live,
+            data_version=dg.DataVersion(live.manifest_digest[:16]),
+            metadata=metadata,
+            check_results=criterion_checks(key, criteria, outcome.state),
         )
 
     return inference_service
+
+
+def _serve_at_once(
+    world: World, spec: ModelSpec, tracking: Tracking, version: RegisteredVersion
+) -> _Outcome:
+    """Declare a version alone, wait until it answers its example, and make it champion."""
+    manifest = build_inference_service(
+        spec,
+        version=version.version,
+        storage_uri=version.uri,
+        model_digest=version.model_digest,
+        mlflow_run_id=version.mlflow_run_id,
+    )
+    example = world.registry.package_manifest(version.uri).example
+    world.serving.apply(manifest)
+    world.serving.wait_ready(spec.service, version.version, spec.serving.ready_timeout_seconds)
+    answer = world.serving.predict(spec.service, example)
+    if len(answer.get("predictions", ())) != len(example):
+        raise ServingError(f"{spec.service}: the example got no answer: {answer}")
+    tracking.promote(spec.registered_model, version.version)
+    return _Outcome(f"v{version.version} serves at once", answer=answer)
+
+
+def _roll_out(
+    world: World, spec: ModelSpec, tracking: Tracking, version: RegisteredVersion, *, again: bool
+) -> _Outcome:
+    """Begin the version's rollout, or carry out the next step of the one that runs."""
+    serving_version = declared_version(world.serving.declaration(spec.service))
+    last = read_state(world, spec.service)
+    beginning = decide_beginning(version.version, serving_version, last, again=again)
+    if beginning.kind == "direct":
+        world.store.delete(spec.service)  # of a service that is gone
+        return _serve_at_once(world, spec, tracking, version)
+    if beginning.kind == "serves" and (last is None or last.is_ended):
+        ticked = _tick(world, spec)
+        if ticked is None or ticked.state.standby_released:
+            return _serve_at_once(world, spec, tracking, version)
+        return _Outcome(beginning.reason, ticked.state)
+    if beginning.kind == "supersede":
+        _end(world, spec, version.version)
+    if beginning.kind in ("supersede", "begin"):
+        begin(world, spec, version.version, datetime.now(UTC))
+    ticked = _tick(world, spec)
+    if ticked is None:
+        return _Outcome(beginning.reason)
+    words = f"{beginning.reason}; {ticked.decision.action}: {ticked.decision.reason}"
+    return _Outcome(words, ticked.state, is_judged=ticked.decision.evaluated)
+
+
+def _tick(world: World, spec: ModelSpec, newest_version: int | None = None) -> Ticked | None:
+    """One tick; again when another process, such as the sensor's, was at it at the same time."""
+    for _ in range(_MOST_TRIES - 1):
+        with contextlib.suppress(StateConflictError):
+            return tick(world, spec, datetime.now(UTC), newest_version=newest_version)
+    return tick(world, spec, datetime.now(UTC), newest_version=newest_version)
+
+
+def _end(world: World, spec: ModelSpec, newest_version: int) -> None:
+    """End the rollout that a newer version takes the place of."""
+    deadline = time.monotonic() + _ENDS_WITHIN_SECONDS
+    while (ticked := _tick(world, spec, newest_version)) is not None:
+        if ticked.state.is_ended:
+            return
+        if time.monotonic() > deadline:
+            raise RolloutError(
+                f"{spec.service}: the rollout of v{ticked.state.challenger.version} does not end "
+                f"({ticked.state.phase}: {ticked.state.reason}); materialize this asset again"
+            )
+        time.sleep(_LOOK_SECONDS)  # until the router reports the split that ends it
+
+
+def _describe(
+    world: World, spec: ModelSpec, outcome: _Outcome
+) -> tuple[LiveService, dict[str, Any]]:
+    """The record of what serves now, and what the page shows."""
+    declaration = world.serving.declaration(spec.service)
+    status = world.serving.status(spec.service)
+    version = declared_version(declaration)
+    if declaration is None or version is None:
+        raise ServingError(f"service {spec.service} was withdrawn while this ran")
+    manifest = dict(declaration.manifest)
+    uri = manifest["spec"]["predictor"]["model"]["storageUri"]
+    live = LiveService(
+        service=spec.service,
+        version=version,
+        url=status.url if status is not None else "",
+        manifest_digest=manifest_digest(manifest),
+        example=world.registry.package_manifest(uri).example,
+    )
+    metadata: dict[str, Any] = {
+        "outcome": outcome.words,
+        "service": spec.service,
+        "version": version,
+        "traffic": dg.MetadataValue.json(dict(declaration.percent)),
+        "manifest": dg.MetadataValue.json(manifest),
+    }
+    if live.url:
+        metadata["url"] = dg.MetadataValue.url(live.url)
+    if outcome.answer is not None:
+        metadata["example_answer"] = dg.MetadataValue.json(json.loads(json.dumps(outcome.answer)))
+    if outcome.state is not None:
+        metadata |= rollout_metadata(outcome.state)
+        metadata |= _shadow(world, spec, outcome.state)
+    return live, metadata
+
+
+def _shadow(world: World, spec: ModelSpec, state: RolloutState) -> dict[str, Any]:
+    """What the shadow answered, when requests are mirrored or were a moment ago."""
+    mirrored = [e for e in state.history if e.phase == "shadow"]
+    policy = build_policy(spec)
+    if not mirrored or state.step > 0 or not isinstance(world.source, AnswerSource):
+        return {}
+    subject = read_subject(world, spec, world.serving.declaration(spec.service))
+    question = build_question(spec, policy, state, subject, datetime.now(UTC))
+    features = tuple(spec.features.categorical)
+    question = question.model_copy(update={"since": state.started_at, "mirrored": True})
+    answers = world.source.answers(question, features)
+    return shadow_metadata(build_shadow_report(answers, subject, features))
+
+
+def _document(spec: ModelSpec) -> dict[str, Any]:
+    """What the document says, as a value that reads back as the same."""
+    document: dict[str, Any] = spec.model_dump(mode="json", exclude_unset=True)
+    return document

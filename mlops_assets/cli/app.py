@@ -12,6 +12,7 @@ import typer
 
 from mlops_assets.cli.documents import check, new
 from mlops_assets.cli.platform import retire, status, up
+from mlops_assets.cli.rollout import rollout
 from mlops_assets.cli.serving import predict, predictor, sink
 from mlops_assets.errors import MlopsError
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for _command in (up, status, new, check, predict, retire):
     app.command()(_command)
+app.add_typer(rollout)
 for _server in (predictor, sink):
     app.command(
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

@@ -24,6 +24,7 @@ from mlops_assets.resources.lake import LakeResource
 from mlops_assets.resources.notifier import notifier_from
 from mlops_assets.resources.prediction_log import PredictionLogResource
 from mlops_assets.resources.records import RecordIOManager
+from mlops_assets.resources.rollout import EmbeddedRolloutResource
 from mlops_assets.resources.serving import EmbeddedServingResource
 from mlops_assets.resources.tracking import TrackingResource
 
@@ -50,6 +51,7 @@ def embedded_resources(environment: Mapping[str, str]) -> dict[str, Any]:
         "serving": EmbeddedServingResource(
             home=str(home), url=environment.get("MLOPS_GATEWAY_URL")
         ),
+        "rollouts": EmbeddedRolloutResource(home=str(home)),
         "notifier": notifier_from(environment, home),
         "predictions": PredictionLogResource(lake=str(home / "lake"), home=str(home)),
         "mlflow": mlflow_resource(tracking_uri=uri, experiment_name="dagster"),

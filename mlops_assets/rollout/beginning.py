@@ -11,6 +11,7 @@ from typing import Literal
 
 from mlops_assets.errors import RolloutError
 from mlops_assets.kserve.manifest import MODEL_VERSION, revision_name
+from mlops_assets.modeling.mlflow_registry import PREVIOUS
 from mlops_assets.rollout.state import RolloutState, VersionRef
 from mlops_assets.rollout.world import World
 from mlops_assets.serving.backend import Declaration
@@ -103,6 +104,7 @@ def begin(world: World, spec: ModelSpec, version: int, now: datetime) -> Rollout
         stable=VersionRef(version=stable, revision=revision_name(stable)),
         challenger=VersionRef(version=version, revision=revision_name(version)),
         now=now,
+        previous=world.registry.aliases(spec.registered_model).get(PREVIOUS),
         attempt=last.attempt + 1 if last is not None and is_again else 1,
     )
     world.store.write(spec.service, state.to_storage(), token)

@@ -9,7 +9,7 @@ Not here: the sums (`measuring.py`), and how files are read once (`log_tail.py`)
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -145,13 +145,13 @@ class PredictionLogSource:
         late = self._late(question, missing)
         return Measured(arms=arms, late=late, missing=missing, cursor=cursor.to_text())
 
-    def answers(self, question: Question) -> pl.DataFrame:
-        """The answers of the window, for a report; warm-up is not left out.
+    def answers(self, question: Question, features: Sequence[str]) -> pl.DataFrame:
+        """The answers of the window with some features, for a report; warm-up is not left out.
 
         Raises:
             ServingError: the log cannot be read.
         """
-        return self._read(question, question.since, None)[0]
+        return self._read(question, question.since, None, features)[0]
 
     def forget(self, service: str) -> None:
         """Remove what is kept of a service's log; it is read again when it is asked for."""
@@ -173,9 +173,13 @@ class PredictionLogSource:
     # Reading
 
     def _read(
-        self, question: Question, start: datetime, end: datetime | None
+        self,
+        question: Question,
+        start: datetime,
+        end: datetime | None,
+        more: Sequence[str] = (),
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        features = {c.slice_by for c in question.criteria if c.slice_by is not None}
+        features = {c.slice_by for c in question.criteria if c.slice_by is not None} | {*more}
         everything = any(c.metric == "function" for c in question.criteria)
         needs_truth = any(c.metric in _LATE_METRICS for c in question.criteria)
         key = _digest([sorted(question.revisions.items()), question.mirrored, sorted(features)])

@@ -5,13 +5,16 @@ everything; counters of pods or Prometheus know errors and latencies only, and s
 Not here: what the numbers mean (`assessment.py`).
 """
 
-from collections.abc import Mapping
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pydantic import AwareDatetime, Field
 
 from mlops_assets.rollout.evidence import Arm, ArmEvidence, Record
 from mlops_assets.rollout.policy import Criterion
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -81,3 +84,11 @@ class MetricsSource(Protocol):
 
     def measure(self, question: Question) -> Measured:
         """The numbers of a window. `source_error` is set when the source did not answer."""
+
+
+@runtime_checkable
+class AnswerSource(Protocol):
+    """A source that knows each answer, not only sums; only the prediction log does."""
+
+    def answers(self, question: Question, features: Sequence[str]) -> "pl.DataFrame":
+        """The answers of the window, with some features, as `measuring.py` describes them."""

@@ -7,16 +7,19 @@ finds what is missing of it.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mlops_assets.rollout.decision import Decision, decide
 from mlops_assets.rollout.effects import carry_out
 from mlops_assets.rollout.evidence import Evidence
 from mlops_assets.rollout.presets import build_policy
 from mlops_assets.rollout.state import RolloutState
+from mlops_assets.rollout.store import RolloutStore
 from mlops_assets.rollout.telling import notifications_of
 from mlops_assets.rollout.world import World, observe
 from mlops_assets.spec import ModelSpec
+
+_LINGERS = timedelta(minutes=10)  # in which aliases are still repaired, and failed messages sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,10 @@ def tick(
     decision = decide(before, observed.evidence, policy, now)
     if decision.needs_run and not may_act:
         return Ticked(before, observed.evidence, decision, was_carried_out=False)
-    state = decision.state.model_copy(update={"cursor": observed.cursor})
-    decision = decision.model_copy(update={"state": state})
+    state = decision.state
+    if decision.evaluated:  # else nothing was learned, and a tick without news writes nothing
+        state = state.model_copy(update={"cursor": observed.cursor})
+        decision = decision.model_copy(update={"state": state})
     text = state.to_storage()
     if text != content:
         world.store.write(spec.service, text, token)
@@ -84,3 +89,21 @@ def tick(
     for notification in notifications_of(state, ui_url):
         world.notifier.notify(notification)
     return Ticked(before, observed.evidence, decision, was_carried_out=True)
+
+
+def is_settled(store: RolloutStore, service: str, now: datetime) -> bool:
+    """Whether a service has no rollout, or one that is over and needs no tick any more.
+
+    Raises:
+        RolloutError: the state cannot be read.
+    """
+    content, _ = store.read(service)
+    if content is None:
+        return True
+    state = RolloutState.from_storage(content)
+    return (
+        state.is_ended
+        and state.standby_released
+        and state.ended_at is not None
+        and now > state.ended_at + _LINGERS
+    )

@@ -75,6 +75,7 @@ def drain(folder: Path, store: PredictionStore, *, table: str) -> Drained:
 
 def _drain_segment(path: Path, store: PredictionStore, table: str) -> tuple[int, int]:
     complete = is_complete(path)  # asked first, so that nothing is appended after the last read
+    end = path.stat().st_size  # or one that is appended to without pause would never end
     n_rows = n_bad = 0
     first, offset = read_first(path)
     if first is not None:
@@ -82,7 +83,7 @@ def _drain_segment(path: Path, store: PredictionStore, table: str) -> tuple[int,
         reader = RowReader(preamble)
         last = PREDICTIONS if table == HALVES else table  # the one that is written last
         offset = max(offset, store.committed_offset(preamble.service, last, path.name))
-        while True:
+        while offset < end:
             records, after = read_records(path, offset)
             if not records:
                 break

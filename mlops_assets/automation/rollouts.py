@@ -1,0 +1,150 @@
+"""The rollout sensor: one for all models of a code location, whatever the interval of each.
+
+Every tick looks at each rollout that is not over, decides, and tells so in the tick's log, its
+cursor and the rollout's own history, also when nothing happens. Only when something outside must
+change does it launch a run, of the asset `[<model>, inference_service]`, which decides anew and
+carries out. A run that failed is followed by another with a new key, as long as it is needed.
+"""
+
+import functools
+import json
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+import dagster as dg
+
+from mlops_assets.assets.serving import DOCUMENT, ROLLOUT_TAG
+from mlops_assets.errors import MlopsError, StateConflictError
+from mlops_assets.modeling.tracking import Tracking
+from mlops_assets.notify.notification import Notifier
+from mlops_assets.resources.rollout import RolloutBackend
+from mlops_assets.rollout.registry import TrackingRegistry
+from mlops_assets.rollout.ticking import is_settled, tick
+from mlops_assets.rollout.world import World
+from mlops_assets.serving.backend import ServingBackend
+from mlops_assets.spec import ModelSpec
+from mlops_assets.spec.rollout import Strategy
+
+SENSOR = "rollouts"
+TICK_SECONDS = 5
+KEY_TAG = "mlops/rollout-step"
+"""Tag of a run: the change that it was launched for, without the number of the try."""
+_PRIORITY = "100"  # a rollback does not wait behind trainings
+_UNENDED = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+
+
+@dataclass(slots=True)
+class _Told:
+    """What a tick found of all models."""
+
+    lines: list[str] = field(default_factory=list)
+    cursor: dict[str, Any] = field(default_factory=dict)
+    requests: list[dg.RunRequest] = field(default_factory=list)
+
+
+@functools.cache
+def rollout_sensor() -> dg.SensorDefinition:
+    """The one sensor; every `ModelPipeline` brings the same object, so that documents merge."""
+    with_rollout = [dg.AssetSelection.tag(ROLLOUT_TAG, name) for name in get_args(Strategy)]
+
+    @dg.sensor(
+        name=SENSOR,
+        target=functools.reduce(operator.or_, with_rollout),
+        minimum_interval_seconds=TICK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Evaluates every rollout on its own interval and launches its steps.",
+    )
+    def rollouts(
+        context: dg.SensorEvaluationContext,
+        tracking: dg.ResourceParam[Tracking],
+        serving: dg.ResourceParam[ServingBackend],
+        rollouts: dg.ResourceParam[RolloutBackend],
+        notifier: dg.ResourceParam[Notifier],
+    ) -> dg.SensorResult:
+        world = World(
+            rollouts.store, serving, TrackingRegistry(tracking), rollouts.source, notifier
+        )
+        told = _Told()
+        for spec in _specs(context):
+            _evaluate(context, world, spec, told)
+        for line in told.lines:
+            context.log.info(line)
+        cursor = json.dumps(told.cursor, sort_keys=True)
+        if told.requests:
+            return dg.SensorResult(run_requests=told.requests, cursor=cursor)
+        reason = "; ".join(told.lines) or "no rollout is under way"
+        return dg.SensorResult(skip_reason=reason, cursor=cursor)
+
+    return rollouts
+
+
+def _specs(context: dg.SensorEvaluationContext) -> Iterator[ModelSpec]:
+    """The documents with a rollout, from the definitions of the code location."""
+    repository = context.repository_def
+    if repository is None:
+        return
+    graph = repository.asset_graph
+    for key in sorted(graph.get_all_asset_keys()):
+        node = graph.get(key)
+        if ROLLOUT_TAG in node.tags and DOCUMENT in node.metadata:
+            document: Any = node.metadata[DOCUMENT]
+            yield ModelSpec.model_validate_json(json.dumps(document.value))
+
+
+def _evaluate(
+    context: dg.SensorEvaluationContext, world: World, spec: ModelSpec, told: _Told
+) -> None:
+    """One model; a fault in it is its own line, and the next one's turn comes."""
+    now = datetime.now(UTC)
+    try:
+        if is_settled(world.store, spec.service, now):
+            return
+        ticked = tick(world, spec, now, may_act=False)
+    except StateConflictError:
+        told.lines.append(f"{spec.name}: another process is at it")
+        return
+    except MlopsError as error:
+        told.lines.append(f"{spec.name}: {error}")
+        told.cursor[spec.name] = {"at": now.isoformat(timespec="seconds"), "error": str(error)}
+        return
+    if ticked is None:
+        return
+    decision = ticked.decision
+    told.lines.append(f"{spec.name}: {decision.action}: {decision.reason}")
+    told.cursor[spec.name] = {
+        "at": now.isoformat(timespec="seconds"),
+        "phase": decision.state.phase,
+        "action": decision.action,
+        "reason": decision.reason,
+    }
+    if decision.needs_run and not ticked.was_carried_out:
+        request = _request(context, spec, decision.run_key)
+        if request is None:
+            told.lines.append(f"{spec.name}: its run is under way")
+        else:
+            told.requests.append(request)
+
+
+def _request(
+    context: dg.SensorEvaluationContext, spec: ModelSpec, key: str
+) -> dg.RunRequest | None:
+    """The run that carries a step out; None while one of this model is under way."""
+    of_model = {ROLLOUT_TAG: spec.name}
+    unended = dg.RunsFilter(tags=of_model, statuses=list(_UNENDED))
+    if context.instance.get_runs(unended, limit=1):
+        return None
+    former = context.instance.get_runs(dg.RunsFilter(tags={**of_model, KEY_TAG: key}))
+    return dg.RunRequest(
+        run_key=f"{key}:try-{len(former) + 1}",
+        asset_selection=[dg.AssetKey([spec.name, "inference_service"])],
+        tags={**of_model, KEY_TAG: key, "dagster/priority": _PRIORITY},
+    )
