@@ -3,7 +3,7 @@
 | variable | default | meaning |
 |---|---|---|
 | `MLOPS_HOME` | `.mlops` in the working folder | everything that the embedded platform keeps |
-| `MLOPS_GATEWAY_URL` | as the home says | the serving gateway |
+| `MLOPS_KSERVE_NAMESPACE`, … | this machine serves | a cluster that serves (`serving.py`) |
 | `MLOPS_MLFLOW_UI_URL` | `http://127.0.0.1:5000` | where links to MLflow point |
 | `MLOPS_NOTIFY_URL`, … | nobody is told | who hears of rollouts and drift (`notifier.py`) |
 | `MLOPS_EXECUTOR` | `in_process` | `in_process` or `multiprocess` |
@@ -25,7 +25,7 @@ from mlops_assets.resources.notifier import notifier_from
 from mlops_assets.resources.prediction_log import PredictionLogResource
 from mlops_assets.resources.records import RecordIOManager
 from mlops_assets.resources.rollout import EmbeddedRolloutResource
-from mlops_assets.resources.serving import EmbeddedServingResource
+from mlops_assets.resources.serving import serving_from
 from mlops_assets.resources.tracking import TrackingResource
 
 
@@ -48,9 +48,7 @@ def embedded_resources(environment: Mapping[str, str]) -> dict[str, Any]:
             artifact_root=artifact_root,
             ui_url=environment.get("MLOPS_MLFLOW_UI_URL", "http://127.0.0.1:5000"),
         ),
-        "serving": EmbeddedServingResource(
-            home=str(home), url=environment.get("MLOPS_GATEWAY_URL")
-        ),
+        "serving": serving_from(environment, home),
         "rollouts": EmbeddedRolloutResource(home=str(home)),
         "notifier": notifier_from(environment, home),
         "predictions": PredictionLogResource(lake=str(home / "lake"), home=str(home)),
