@@ -1,10 +1,11 @@
 """An application on granian, inside this process and its event loop."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mlops_assets.serving.process import allow_open_files, require_free_port
 
@@ -47,6 +48,40 @@ def build_server(
         backpressure=_MOST_CONNECTIONS,
         log_enabled=False,
     )
+
+
+class Drainable(Protocol):
+    """An application that can tell what it still answers."""
+
+    draining: bool
+    n_in_flight: int
+    farewell: asyncio.Task[None] | None  # kept, or it could be collected
+
+
+def drain(
+    app: Drainable, server: Any, *, drain_seconds: float, farewell_seconds: float = 0.1
+) -> None:
+    """Answer what is in flight, tell clients to leave, then stop.
+
+    Args:
+        app: From now on its answers carry `connection: close`.
+        server: Stopped at the end.
+        drain_seconds: Longest wait for requests in flight.
+        farewell_seconds: How long clients with open connections get to see such an answer.
+    """
+    if app.draining:
+        return
+    app.draining = True
+
+    async def finish() -> None:
+        await asyncio.sleep(farewell_seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain_seconds):
+                while app.n_in_flight:
+                    await asyncio.sleep(0.01)
+        server.stop()
+
+    app.farewell = asyncio.get_running_loop().create_task(finish())
 
 
 def on_stop(stop: Callable[[], None]) -> None:

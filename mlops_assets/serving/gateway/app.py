@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import time
+from http import HTTPStatus
 from urllib.parse import quote
 
+from mlops_assets.serving.gateway.metrics import measure_backlog, render_metrics
 from mlops_assets.serving.gateway.mirror import Mirror
 from mlops_assets.serving.gateway.page import render_page
 from mlops_assets.serving.gateway.router import Router
@@ -41,19 +43,24 @@ class GatewayApp:
     def __init__(self, settings: GatewaySettings, supervisor: Supervisor) -> None:
         self._settings = settings
         self._supervisor = supervisor
+        self._home = ServingHome.under(settings.home)
         self._traffic = Traffic()
-        self._failures = FailureLog(ServingHome.under(settings.home).failures)
-        self._mirror = Mirror(settings.request_timeout_seconds, failures=self._failures)
+        self._failures = FailureLog(self._home.failures)
+        self._mirror = Mirror(
+            settings.request_timeout_seconds, failures=self._failures, callers=self
+        )
         self._router = Router(settings, supervisor, self._traffic, self._mirror, self._failures)
-        self._truths = TruthLog(ServingHome.under(settings.home).truths)
+        self._truths = TruthLog(self._home.truths)
         self._patience = Patience(settings.max_body_seconds)
         self.draining = False
         self.n_in_flight = 0
+        self.busy_at = 0.0
         self.farewell: asyncio.Task[None] | None = None  # kept, or it could be collected
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         """One request."""
         self.n_in_flight += 1
+        self.busy_at = time.monotonic()
         try:
             reply: Reply | UpstreamReply = await self._answer(scope, exchange)
         except RequestError as error:
@@ -85,7 +92,13 @@ class GatewayApp:
         target = quote(path, safe="/:")
         if query := scope.query_string:
             target += f"?{query}"
-        return await self._router.forward(service, scope.method, target, headers, body)
+        try:
+            return await self._router.forward(service, scope.method, target, headers, body)
+        except RequestError as error:
+            if error.status != HTTPStatus.GATEWAY_TIMEOUT:  # that one counts for its revision
+                declared_name = service if service in self._supervisor.statuses else ""
+                self._traffic.n_refused[declared_name, error.status] += 1
+            raise
 
     async def _take_truth(self, scope: Scope, exchange: Exchange) -> Reply:
         if scope.method != "POST":
@@ -115,6 +128,9 @@ class GatewayApp:
         if path == "/":
             page = render_page(statuses, self._traffic, monotonic=time.monotonic())
             return Reply(200, page.encode(), b"text/html; charset=utf-8")
+        if path == "/metrics":
+            text = self._render_metrics().encode()
+            return Reply(200, text, b"text/plain; version=0.0.4; charset=utf-8")
         if path == "/healthz":
             return json_reply({"status": "draining" if self.draining else "ok"})
         if path in ("/v1/models", "/v2/models"):
@@ -133,6 +149,14 @@ class GatewayApp:
         if path.startswith("/services/") and status is not None:
             return json_reply(status)
         raise RequestError(404, f"no such path: {path}")
+
+    def _render_metrics(self) -> str:
+        states = self._supervisor.revision_states()
+        backlogs = {
+            name: measure_backlog(self._home.predictions / name)
+            for name in self._supervisor.statuses
+        }
+        return render_metrics(states, self._traffic, self._mirror.services, backlogs)
 
     def _all_ready(self) -> bool:
         routes = self._supervisor.routes

@@ -34,13 +34,14 @@ from mlops_assets.serving.protocol.rsgi import (
     make_id,
 )
 
+UNLOGGED_HEADER = "x-prediction-log"
 _FORWARDED = ("content-type", "content-encoding", "inference-header-content-length", "ce-id")
 _RETURNED = {
     "content-type",
     "inference-header-content-length",
     "x-model-version",
     "x-request-id",
-    "x-prediction-log",
+    UNLOGGED_HEADER,
     "retry-after",
     "allow",
 }
@@ -103,19 +104,26 @@ class Router:
         if call.unit:
             sent.append(("x-mlops-unit", call.unit))
         replica, reply = await self._exchange(call, build_request(method, path, sent, body))
-        seconds = time.perf_counter() - call.started
-        name = replica.revision.name
+        logged = True
+        returned = [(REVISION_HEADER, replica.revision.name)]
+        for header in reply.headers:
+            if header[0] in _RETURNED:
+                returned.append(header)
+                logged = logged and header[0] != UNLOGGED_HEADER
         if call.is_prediction:
-            self._traffic.count(
-                Prediction(
-                    time.time(), caller_id, service, name, reply.status, seconds, reply.body[:160]
-                )
-            )
+            self._count(call, replica, reply.status, reply.body[:160], logged=logged)
             if reply.status < 400:
                 self._copy(service, replica, Copy(path, sent, body, caller_id, call.unit))
-        returned = [header for header in reply.headers if header[0] in _RETURNED]
-        returned.append((REVISION_HEADER, name))
         return UpstreamReply(reply.status, returned, reply.body)
+
+    def _count(
+        self, call: _Call, replica: Replica, status: int, excerpt: bytes, *, logged: bool
+    ) -> None:
+        name, seconds = replica.revision.name, time.perf_counter() - call.started
+        answer = Prediction(
+            time.time(), call.prediction_id, call.service, name, status, seconds, excerpt
+        )
+        self._traffic.count(answer, logged=logged)
 
     def _copy(self, service: str, answered: Replica, copy: Copy) -> None:
         """Offer an answered request to the shadow, if there is one and it is not the answerer."""
@@ -136,6 +144,7 @@ class Router:
         try:
             return replica, await self._send(call, replica, upstream, request)
         except UpstreamLostError:
+            self._traffic.n_retried[call.service] += 1
             replica, upstream = await self._pick(call, upstream)
         try:
             return replica, await self._send(call, replica, upstream, request)
@@ -157,9 +166,12 @@ class Router:
             return reply
         except UpstreamLostError:
             self._note_failure(call, replica, LOST)
+            self._traffic.count_lost(call.service, replica.revision.name)
             raise
         except TimeoutError as error:
             self._note_failure(call, replica, 504)
+            if call.is_prediction:
+                self._count(call, replica, 504, b"", logged=True)
             raise RequestError(
                 504,
                 f"revision {replica.revision.name} did not answer in "

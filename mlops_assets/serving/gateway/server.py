@@ -6,7 +6,6 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from mlops_assets.errors import MlopsError, PlatformError
 from mlops_assets.serving.gateway.app import GatewayApp
@@ -16,10 +15,9 @@ from mlops_assets.serving.home import ServingHome, write_json
 from mlops_assets.serving.prediction_log.redaction import make_key
 from mlops_assets.serving.prediction_log.sinking import keep_sinking
 from mlops_assets.serving.process import configure_log, die_with_parent, require_free_port
-from mlops_assets.serving.server import build_server, on_stop, run_loop
+from mlops_assets.serving.server import build_server, drain, on_stop, run_loop
 
 _LOG = logging.getLogger(__name__)
-_FAREWELL_SECONDS = 0.1
 
 
 def run_gateway(settings: GatewaySettings) -> int:
@@ -64,7 +62,7 @@ async def _serve(settings: GatewaySettings) -> None:
     app = GatewayApp(settings, supervisor)
     server = build_server(app, host=settings.host, port=settings.port)
     ticking = asyncio.get_running_loop().create_task(supervisor.run())
-    on_stop(lambda: _stop(app, server, settings))
+    on_stop(lambda: drain(app, server, drain_seconds=settings.drain_seconds))
     url = f"http://{settings.host}:{settings.port}"
     write_json(home.gateway, {"url": url, "pid": os.getpid()})
     _LOG.info("the serving gateway of %s listens at %s", settings.home, url)
@@ -79,20 +77,3 @@ async def _serve(settings: GatewaySettings) -> None:
     await supervisor.stop()
     await asyncio.gather(sinking, return_exceptions=True)
     app.close()
-
-
-def _stop(app: GatewayApp, server: Any, settings: GatewaySettings) -> None:
-    """Answer what is in flight, then stop."""
-    if app.draining:
-        return
-    app.draining = True
-
-    async def finish() -> None:
-        await asyncio.sleep(_FAREWELL_SECONDS)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(settings.drain_seconds):
-                while app.n_in_flight:
-                    await asyncio.sleep(0.01)
-        server.stop()
-
-    app.farewell = asyncio.get_running_loop().create_task(finish())

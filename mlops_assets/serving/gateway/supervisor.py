@@ -17,6 +17,7 @@ from typing import Any
 
 from mlops_assets.errors import ServingError
 from mlops_assets.serving.backend import RevisionStatus
+from mlops_assets.serving.gateway.metrics import RevisionState
 from mlops_assets.serving.gateway.plan import Plan, build_plan
 from mlops_assets.serving.gateway.replica import Replica
 from mlops_assets.serving.gateway.revisions import (
@@ -91,6 +92,23 @@ class Supervisor:
     def replicas(self, service: str) -> list[Replica]:
         """The replicas of a service."""
         return [r for (name, _), r in self._replicas.items() if name == service]
+
+    def revision_states(self) -> list[RevisionState]:
+        """All that runs, and what it gets."""
+        states = []
+        for (service, _), replica in sorted(self._replicas.items()):
+            route = self.routes.get(service)
+            shares = dict(route.replicas) if route else {}
+            states.append(
+                RevisionState(
+                    service,
+                    replica.revision.name,
+                    is_up=replica.state.phase == "ready",
+                    percent=shares.get(replica, 0),
+                    is_shadow=route is not None and route.shadow is replica,
+                )
+            )
+        return states
 
     def tick(self) -> None:
         """One pass over all services."""

@@ -1,6 +1,5 @@
 """A predictor as a process: load, listen, drain."""
 
-import asyncio
 import contextlib
 import gc
 import logging
@@ -8,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.serving.predictor.app import PredictorApp
@@ -18,7 +16,7 @@ from mlops_assets.serving.predictor.metrics import Metrics
 from mlops_assets.serving.predictor.model import load_model
 from mlops_assets.serving.predictor.settings import PredictorSettings
 from mlops_assets.serving.process import configure_log, die_with_parent, require_free_port
-from mlops_assets.serving.server import build_server, on_stop, run_loop
+from mlops_assets.serving.server import build_server, drain, on_stop, run_loop
 
 _LOG = logging.getLogger(__name__)
 _EXIT_REFUSED = 2
@@ -70,7 +68,14 @@ def _run_worker(settings: PredictorSettings, metrics: Metrics, *, alone: bool = 
             socket_path=settings.socket_path,
             exclusive=alone,
         )
-        on_stop(lambda: _drain(app, server, settings.drain_seconds))
+        on_stop(
+            lambda: drain(
+                app,
+                server,
+                drain_seconds=settings.drain_seconds,
+                farewell_seconds=_FAREWELL_SECONDS,
+            )
+        )
         seconds = time.perf_counter() - started
         gc.collect()
         gc.freeze()  # the model is here to stay: no collection needs to walk through it
@@ -81,22 +86,6 @@ def _run_worker(settings: PredictorSettings, metrics: Metrics, *, alone: bool = 
 
     run_loop(main())
     return 0
-
-
-def _drain(app: PredictorApp, server: Any, drain_seconds: float) -> None:
-    """Answer what is in flight, tell clients to leave, then stop."""
-    if app.draining:
-        return
-    app.draining = True
-
-    async def finish() -> None:
-        deadline = time.monotonic() + drain_seconds
-        await asyncio.sleep(_FAREWELL_SECONDS)
-        while app.n_in_flight and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
-        server.stop()
-
-    app.farewell = asyncio.get_running_loop().create_task(finish())
 
 
 def _run_workers(settings: PredictorSettings, metrics: Metrics) -> int:

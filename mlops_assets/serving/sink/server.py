@@ -1,19 +1,16 @@
 """The sink as a process: it takes events, and another process moves them to the tables."""
 
 import asyncio
-import contextlib
 import logging
-from typing import Any
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.serving.prediction_log.sinking import keep_sinking, sink_once
 from mlops_assets.serving.process import configure_log, die_with_parent
-from mlops_assets.serving.server import build_server, on_stop, run_loop
+from mlops_assets.serving.server import build_server, drain, on_stop, run_loop
 from mlops_assets.serving.sink.app import SinkApp
 from mlops_assets.serving.sink.settings import SinkSettings
 
 _LOG = logging.getLogger(__name__)
-_FAREWELL_SECONDS = 0.1
 
 
 def run_sink_server(settings: SinkSettings) -> int:
@@ -32,7 +29,7 @@ def run_sink_server(settings: SinkSettings) -> int:
 async def _serve(settings: SinkSettings) -> None:
     app = SinkApp(settings)
     server = build_server(app, host=settings.host, port=settings.port)
-    on_stop(lambda: _stop(app, server, settings))
+    on_stop(lambda: drain(app, server, drain_seconds=settings.drain_seconds))
     if settings.token is None:
         _LOG.warning("no token is set: predictions and ground truth are taken from anybody")
     _LOG.info("the sink of %s listens at %s:%d", settings.home, settings.host, settings.port)
@@ -47,20 +44,3 @@ async def _serve(settings: SinkSettings) -> None:
             await sink_once(settings.home, settings.lake)
     except TimeoutError:
         _LOG.warning("not all is in the tables; the next sink of this home moves the rest")
-
-
-def _stop(app: SinkApp, server: Any, settings: SinkSettings) -> None:
-    """Answer what is in flight, then stop."""
-    if app.draining:
-        return
-    app.draining = True
-
-    async def finish() -> None:
-        await asyncio.sleep(_FAREWELL_SECONDS)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(settings.drain_seconds):
-                while app.n_in_flight:
-                    await asyncio.sleep(0.01)
-        server.stop()
-
-    app.farewell = asyncio.get_running_loop().create_task(finish())

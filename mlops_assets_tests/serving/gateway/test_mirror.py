@@ -1,6 +1,7 @@
 """Copies to a shadow: bounded, counted, and never the caller's business."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,7 +49,7 @@ async def settle(mirror: Mirror) -> None:
         pytest.param({"max_waiting_bytes": 5}, 2, id="half_a_copy_does_not_fit"),
     ],
 )
-def test_a_full_queue_drops_and_counts(limits: dict[str, int], n_taken: int) -> None:
+def test_a_full_queue_drops_and_counts(limits: dict[str, Any], n_taken: int) -> None:
     async def main() -> None:
         mirror, shadow = Mirror(5.0, senders=1, **limits), Shadow()  # type: ignore[arg-type]
         to = replica(shadow)
@@ -100,5 +101,31 @@ def test_closing_drops_what_waits_and_waits_for_nobody() -> None:
         mirror.close()
         await settle(mirror)
         assert mirror.services["toy"].n_dropped == 2
+
+    asyncio.run(main())
+
+
+class Callers:
+    """Callers of whom somebody always waits."""
+
+    n_in_flight = 1
+    busy_at = 0.0
+
+
+def test_copies_wait_for_a_quiet_moment_and_a_few_are_sent_where_there_is_none() -> None:
+    async def main() -> None:
+        callers, shadow = Callers(), Shadow()
+        mirror = Mirror(5.0, callers=callers)
+        shadow.gate.set()
+        began = time.monotonic()
+        for _ in range(8):
+            assert mirror.offer("toy", replica(shadow), copy())
+        while not shadow.seen:
+            await asyncio.sleep(0.001)
+        assert len(shadow.seen) == 1  # nobody was quiet, and still one was sent
+        assert time.monotonic() - began >= 0.1
+        callers.n_in_flight = 0
+        await settle(mirror)
+        assert mirror.services["toy"].n_answered == 8
 
     asyncio.run(main())
