@@ -12,6 +12,7 @@ MlopsError               anything below; the command line prints it as one messa
 ├── ServingError         the serving backend is unreachable or a revision did not become ready
 │   ├── ClusterApiError      the API server refused or did not answer; has its status and reason
 │   └── FieldConflictError   somebody else set fields of the service that we declare too
+├── MonitoringError      a reference or a window cannot be counted or compared
 ├── RolloutError         the state of a rollout cannot be read, written or followed
 │   └── StateConflictError   another writer was first; read the state again
 ├── RetrainingError      the state of a model's retraining cannot be read
@@ -119,6 +120,10 @@ class ClusterApiError(ServingError):
 
 class FieldConflictError(ServingError):
     """Somebody else set fields of the service that we declare too; nothing was changed."""
+
+
+class MonitoringError(MlopsError):
+    """A reference or a window cannot be counted, or the two cannot be compared."""
 
 
 class RolloutError(MlopsError):
