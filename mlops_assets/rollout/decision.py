@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from mlops_assets.rollout.commands import BEFORE_PROMOTION, obey
-from mlops_assets.rollout.evidence import Arm, Evidence, Record, Traffic
+from mlops_assets.rollout.evidence import Arm, Evidence, Record, RevisionHealth, Traffic
 from mlops_assets.rollout.judging import judge_stage, judge_watch
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.state import (
@@ -189,17 +189,17 @@ def _edited(tick: Tick) -> Outcome | None:
 def _pending(tick: Tick) -> Outcome:
     state, evidence, policy = tick.state, tick.evidence, tick.policy
     arms = {"challenger": evidence.challenger}
-    if policy.baseline and evidence.baseline is not None:
-        arms["baseline"] = evidence.baseline
+    if policy.baseline:
+        arms["baseline"] = evidence.baseline or RevisionHealth(phase="absent")
     waiting = {arm: found for arm, found in arms.items() if found.phase != "ready"}
     if any(found.phase == "absent" for found in waiting.values()):
-        words = f"revision {state.challenger.revision} is to be started"
+        words = f"{' and '.join(waiting)} to be started"
         return tick.outcome("start", tick.because(words), words)
     if state.hold is not None:
         return tick.outcome("hold", state)
-    if waiting or (policy.baseline and evidence.baseline is None):
+    if waiting:
         words = ", ".join(f"{arm} is {found.phase}" for arm, found in waiting.items())
-        return tick.wait(f"{words or 'the baseline is unknown'}: waits until it is ready")
+        return tick.wait(f"{words}: waits until it is ready")
     if policy.verify and evidence.probe is False:
         reason = f"the example requests were answered wrongly: {evidence.probe_message}"
         return tick.outcome("roll_back", go_back(state, "failed", tick.now, reason))

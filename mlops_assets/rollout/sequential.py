@@ -244,7 +244,7 @@ def quantile_interval(
     share_low = _share_bound(weighed, quantile, math.log(1 / alpha_low), -1)
     share_high = _share_bound(weighed, quantile, math.log(1 / alpha_high), 1)
     at_low = int(np.searchsorted(below, share_low, side="right")) - 1
-    at_high = int(np.searchsorted(below, share_high, side="left"))
+    at_high = edges.size if share_high >= 1 else int(np.searchsorted(below, share_high))
     return QuantileInterval(
         estimate=_interpolated(edges, below, quantile),
         low=0.0 if share_low <= 0 else _interpolated(edges, below, share_low),

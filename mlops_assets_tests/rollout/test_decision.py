@@ -282,7 +282,7 @@ def test_a_newer_version_takes_the_place_of_one_under_way() -> None:
 
 @pytest.mark.parametrize("phase", ["promoting", "watching"])
 def test_a_newer_version_waits_for_one_that_is_being_promoted(phase: str) -> None:
-    scene = Scene(obeys=True)
+    scene = Scene()
     scene.until(phase)
     scene.newest_version = 3
     scene.until("succeeded")
@@ -403,8 +403,7 @@ def test_each_step_can_ask() -> None:
 
 def test_promotion_moves_traffic_and_aliases_and_waits_for_both() -> None:
     scene = Scene(policy=policy_of(strategy="blue_green"), obeys=False)
-    scene.tick()
-    assert scene.state.phase == "promoting"
+    assert scene.tick().action == "promote"
     decision = scene.tick()
     assert (decision.action, decision.aliases) == ("promote", {"champion": 2, "previous": 1})
     scene.declared = Traffic(stable=0, challenger=100)
@@ -468,12 +467,12 @@ def test_a_revert_can_be_left_to_a_person() -> None:
 def test_truth_that_arrives_late_reverts() -> None:
     criteria = [{"metric": "error_ratio", "margin": 0.05}, TRUTH]
     scene = in_watch(policy=policy_of(criteria=criteria))
-    right: dict[Arm, ArmEvidence] = {
-        name: ArmEvidence(
-            n_requests=400, n_units=400, measures={"quality": Moments.of_flags(400, n_right)}
-        )
-        for name, n_right in (("stable", 360), ("challenger", 40))
-    }
+
+    def judged(n_right: int) -> ArmEvidence:
+        measures = {"quality": Moments.of_flags(400, n_right)}
+        return ArmEvidence(n_requests=400, n_units=400, measures=measures)
+
+    right: dict[Arm, ArmEvidence] = {"stable": judged(360), "challenger": judged(40)}
     decision = scene.tick(late=right)
     assert decision.action == "roll_back"
     assert "quality: 0.1 beside 0.9 of stable" in decision.reason
