@@ -48,6 +48,12 @@ class Workloads:
         alive = {pod["metadata"]["uid"] for pod in pods}
         self._containers = {uid: c for uid, c in self._containers.items() if uid in alive}
 
+    def restart(self) -> None:
+        """Begin the process of each pod anew, as after a crash: its counters are lost."""
+        with self._objects.changed:
+            self._containers.clear()
+            self.reconcile()
+
     def answer(
         self, pod: Object, method: str, path: str, body: bytes, headers: dict[str, str]
     ) -> Response:
