@@ -37,6 +37,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 docs: $(INSTALLED)
 	$(BIN)/python -m mlops_assets.spec.reference > docs/yaml-reference.md
+	$(BIN)/python -m mlops_assets.rollout.timeline docs/rollouts.md
 
 lock:
 	$(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -40,8 +40,8 @@ def enter(
         "next_step": None,
     }
     if traffic is not None and traffic != state.traffic:
-        update |= {"traffic": traffic, "counts_anew": True, "evidence_from": now}
-        update |= {"evaluated_at": None}
+        update |= {"traffic": traffic, "evidence_from": now, "evaluated_at": None}
+        update |= {"counts_anew": traffic != state.confirmed}
     return state.model_copy(update=update | changes)
 
 
