@@ -113,7 +113,7 @@ def gateway(home: Path, mixed_model: Path) -> Iterator[Caller]:
             yield caller
 
 
-@fuzzing(400, 20_000)
+@fuzzing(300, 22_000)
 @given(body=v1_bodies())
 @example(body=b'{"instances":[[1,"x",1e400]]}')
 @example(body=b'\xff\xfe{"instances":[]}')
@@ -122,7 +122,7 @@ def test_v1_on_the_wire(predictor: Caller, body: bytes) -> None:
     predictor.ask(V1, body)
 
 
-@fuzzing(400, 20_000)
+@fuzzing(300, 22_000)
 @given(request=v2_requests())
 @example(request=(b'{"inputs":[', None))
 @example(request=(b"{}", 10**30))
@@ -137,7 +137,7 @@ def _with_length(request: tuple[bytes, int | None]) -> tuple[bytes, Headers]:
     }
 
 
-@fuzzing(300, 20_000)
+@fuzzing(250, 22_000)
 @given(
     request=v1_bodies().map(lambda body: (V1, body, None)) | v2_requests().map(lambda r: (V2, *r)),
     headers=st.dictionaries(
@@ -159,7 +159,7 @@ def test_what_the_gateway_routes_by(
         assert answer.headers["x-revision"].encode() == asked
 
 
-@fuzzing(300, 20_000)
+@fuzzing(250, 22_000)
 @given(body=truth_bodies())
 @example(body=b'{"service":"toy","id":"a","value":1,"time":"0001-01-01T00:00:00"}')
 @example(body=b'{"service":"toy","id":"a","value":1,"time":"9999-12-31T23:59:59Z"}')

@@ -8,23 +8,25 @@ from collections.abc import Iterator, Mapping
 import httpx
 
 _PAUSE_SECONDS = 0.005
-_ROW_TIMEOUT_SECONDS = 30.0
+_TIMEOUT_SECONDS = 30.0
+# The witness shares the processors with whoever sends the requests, and with other tests.
+_USUAL_SECONDS = 1.0
+_SLOWEST_SECONDS = 10.0
 
 
 class Witness:
     """Predicts without pause on a thread of its own, and remembers how that went."""
 
     def __init__(self, url: str, row: Mapping[str, object]) -> None:
-        self.n_answers = 0
         self.problems: list[str] = []
-        self.slowest_seconds = 0.0
+        self.seconds: list[float] = []
         self._url = f"{url}/v1/models/toy:predict"
         self._row = row
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._predict, daemon=True)
 
     def _predict(self) -> None:
-        with httpx.Client(trust_env=False, timeout=_ROW_TIMEOUT_SECONDS) as client:
+        with httpx.Client(trust_env=False, timeout=_TIMEOUT_SECONDS) as client:
             while not self._done.wait(_PAUSE_SECONDS):
                 started = time.monotonic()
                 try:
@@ -33,8 +35,7 @@ class Witness:
                         self.problems.append(f"{answer.status_code}: {answer.text[:200]}")
                 except httpx.HTTPError as error:
                     self.problems.append(repr(error))
-                self.n_answers += 1
-                self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - started)
+                self.seconds.append(time.monotonic() - started)
 
     def start(self) -> None:
         """Begin."""
@@ -47,10 +48,8 @@ class Witness:
 
 
 @contextlib.contextmanager
-def witnessed(
-    url: str, row: Mapping[str, object], *, slowest_seconds: float = 2.0
-) -> Iterator[Witness]:
-    """Fails when the other caller got anything but answers, or waited for one too long."""
+def witnessed(url: str, row: Mapping[str, object]) -> Iterator[Witness]:
+    """Fails when the other caller got anything but answers, or waited too long for them."""
     witness = Witness(url, row)
     witness.start()
     try:
@@ -58,5 +57,7 @@ def witnessed(
     finally:
         witness.stop()
     assert not witness.problems, witness.problems[:3]
-    assert witness.n_answers > 0
-    assert witness.slowest_seconds < slowest_seconds
+    assert witness.seconds
+    ordered = sorted(witness.seconds)
+    assert ordered[int(0.95 * len(ordered))] < _USUAL_SECONDS
+    assert ordered[-1] < _SLOWEST_SECONDS

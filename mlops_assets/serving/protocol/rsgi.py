@@ -134,23 +134,23 @@ class RequestHeaders:
         return (self._get("x-mlops-unit") or "")[:32]
 
     def caller_id(self) -> str | None:
-        """The caller's id of the request, if any.
+        """The caller's id of the request, if any: of `ce-id`, else of `x-request-id`.
 
         Raises:
             RequestError: 400, it is too long or holds other characters than printable ASCII ones,
                 which would come back changed, and two ids as one.
         """
+        found = None
         for name in ("ce-id", "x-request-id"):
             text = self._get(name)
-            if text:
-                if len(text) <= MAX_ID_LENGTH and text.isprintable():
-                    return text
-            elif text is not None or name not in self._sent:
+            if text is None and name not in self._sent:
                 continue
-            raise RequestError(
-                400, f"{name}: expected at most {MAX_ID_LENGTH} printable ASCII characters"
-            )
-        return None
+            if text is None or len(text) > MAX_ID_LENGTH or not text.isprintable():
+                raise RequestError(
+                    400, f"{name}: expected at most {MAX_ID_LENGTH} printable ASCII characters"
+                )
+            found = found or text
+        return found or None
 
     def require_json(self, *, binary: bool) -> None:
         """Raises RequestError 415 when the body is declared to be something else than is read."""

@@ -97,6 +97,7 @@ def test_paths_and_methods(app: PredictorApp, method: str, path: str, status: in
         pytest.param({"content-encoding": "gzip"}, b"{}", 415, id="encoding"),
         pytest.param({"content-length": "10001"}, b"", 413, id="declared_too_long"),
         pytest.param({"ce-id": "x" * 201}, b"", 400, id="long_id"),
+        pytest.param({"ce-id": "x", "x-request-id": "y" * 201}, b"", 400, id="long_other_id"),
         pytest.param({"inference-header-content-length": "x"}, b"{}", 400, id="json_length"),
         pytest.param({"inference-header-content-length": "99"}, b"{}", 400, id="json_beyond"),
     ],

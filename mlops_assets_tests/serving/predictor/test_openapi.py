@@ -53,6 +53,6 @@ def test_what_fits_is_answered_and_what_does_not_is_refused(url: str, case: Any)
 # the schema may be refused here.
 @TIMEOUT
 @API.include(path_regex="toy/infer").parametrize()
-@fuzzing(150, 8_000)
+@fuzzing(100, 8_000)
 def test_tensors_get_an_answer_that_is_documented(url: str, case: Any) -> None:
     case.call_and_validate(base_url=url, excluded_checks=[positive_data_acceptance])
