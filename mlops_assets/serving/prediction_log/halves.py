@@ -13,6 +13,7 @@ import msgspec
 
 from mlops_assets.errors import ServingError
 from mlops_assets.serving.prediction_log.records import FEATURE_PREFIX, label_text
+from mlops_assets.serving.protocol.refusal import UNREADABLE
 
 _MOST_COLUMNS = 10_000
 
@@ -109,7 +110,7 @@ def align_rows(
 def _read(half: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return msgspec.json.decode(half["body"], type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ServingError(f"{half['kind']} {half['event_id']}: {error}") from error
 
 

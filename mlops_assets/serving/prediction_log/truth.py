@@ -17,13 +17,12 @@ from mlops_assets.serving.prediction_log.records import (
     label_text,
 )
 from mlops_assets.serving.prediction_log.segments import SegmentWriter
-from mlops_assets.serving.prediction_log.wire import is_service_name
+from mlops_assets.serving.prediction_log.wire import is_service_name, is_storable
 from mlops_assets.serving.protocol.http import MAX_ID_LENGTH, Headers
 from mlops_assets.serving.protocol.refusal import UNREADABLE, RequestError
 
 TOKEN_VARIABLE = "MLOPS_SINK_TOKEN"
 _MAX_ITEMS = 10_000
-_EARLIEST, _LATEST = datetime(1700, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _MOST_OPEN = 64
 
 
@@ -81,7 +80,7 @@ def read_truths(body: bytes, services: Collection[str] | None = None) -> list[Tr
             raise RequestError(
                 400, f"items[{position}]: expected an id of 1 to {MAX_ID_LENGTH} letters, row ≥ 0"
             )
-        if item.time is not None and not _EARLIEST <= _aware(item.time) < _LATEST:
+        if item.time is not None and not is_storable(item.time):
             raise RequestError(
                 400, f"items[{position}].time: expected 1700 to 2199, found {item.time.isoformat()}"
             )

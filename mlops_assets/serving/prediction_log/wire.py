@@ -91,6 +91,15 @@ def decode_prediction(data: bytes) -> tuple[Preamble, PredictionRecord]:
     return found.of, PredictionRecord(*values)
 
 
+def is_storable(moment: datetime) -> bool:
+    """Whether a time fits the nanoseconds of a record, with room for any zone.
+
+    >>> [is_storable(datetime(year, 1, 1, tzinfo=UTC)) for year in (1699, 1700, 2199, 2200)]
+    [False, True, True, False]
+    """
+    return 1700 <= moment.year < 2200
+
+
 def is_service_name(name: str) -> bool:
     """Whether a service may be called so; its tables are, and a name must not leave their folder.
 

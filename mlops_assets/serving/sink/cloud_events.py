@@ -9,9 +9,9 @@ from urllib.parse import unquote
 
 import msgspec
 
-from mlops_assets.serving.prediction_log.wire import TYPES, is_service_name
+from mlops_assets.serving.prediction_log.wire import TYPES, is_service_name, is_storable
 from mlops_assets.serving.protocol.http import MAX_ID_LENGTH
-from mlops_assets.serving.protocol.refusal import RequestError, shown
+from mlops_assets.serving.protocol.refusal import UNREADABLE, RequestError, shown
 from mlops_assets.serving.protocol.rsgi import HeaderValues
 
 _STRUCTURED = "application/cloudevents+json"
@@ -76,7 +76,7 @@ def read_events(headers: HeaderValues, body: bytes) -> list[Event]:
                 f"content-type: expected {_STRUCTURED}, {_BATCHED} or the headers ce-specversion, "
                 f"ce-type, ce-id and ce-source, found {content_type or 'none'}",
             )
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise RequestError(400, f"CloudEvents: {error}") from error
     if not 0 < len(events) <= _MAX_EVENTS:
         raise RequestError(400, f"expected 1 to {_MAX_EVENTS:,} events, found {len(events):,}")
@@ -114,6 +114,10 @@ def _require_usable(event: Event, where: str) -> None:
             400,
             f"{where}id: expected 1 to {MAX_ID_LENGTH} printable characters, "
             f"found {shown(event.id)}",
+        )
+    if event.time is not None and not is_storable(event.time):
+        raise RequestError(
+            400, f"{where}time: expected 1700 to 2199, found {event.time.isoformat()}"
         )
     if not is_service_name(event.inferenceservicename):
         raise RequestError(

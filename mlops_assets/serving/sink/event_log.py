@@ -17,7 +17,7 @@ from mlops_assets.serving.prediction_log.halves import HalfRecord
 from mlops_assets.serving.prediction_log.records import Preamble, RowReader, encode
 from mlops_assets.serving.prediction_log.segments import SegmentWriter
 from mlops_assets.serving.prediction_log.wire import PREDICTION, REQUEST, decode_prediction
-from mlops_assets.serving.protocol.refusal import RequestError, shown
+from mlops_assets.serving.protocol.refusal import UNREADABLE, RequestError, shown
 from mlops_assets.serving.sink.cloud_events import Event
 
 _MOST_OPEN = 64
@@ -62,7 +62,7 @@ class EventLog:
         where = f"event {position}: data"
         try:
             of, prediction = decode_prediction(event.payload)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise RequestError(400, f"{where}: {error}") from error
         if (of.service, prediction.prediction_id) != (event.inferenceservicename, event.id):
             raise RequestError(
@@ -126,7 +126,7 @@ def _half(event: Event) -> bytes:
     if event.annotations:
         try:
             version = _ANNOTATIONS.decode(event.annotations).get(MODEL_VERSION)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             version = None  # the annotations of a pod are not ours to judge
     if event.time is not None:
         aware = event.time if event.time.tzinfo else event.time.replace(tzinfo=UTC)

@@ -94,13 +94,14 @@ def test_the_halves_of_kserves_agent_make_one_prediction_in_either_order(
 def test_a_half_without_its_other_half_is_kept_and_told(app: SinkApp, tmp_path: Path) -> None:
     post(app, as_json(V1[0]), agent_headers("request", "asked"))
     post(app, as_json(V1[1]), agent_headers("response", "said", endpoint="v7"))
-    post(app, b"\xff\x00", agent_headers("request", "odd"))
-    post(app, as_json(V1[1]), agent_headers("response", "odd"))
+    for name, body in (("odd", b"\xff\x00"), ("half", b'{"instances": [["\xff"]]}')):
+        post(app, body, agent_headers("request", name))
+        post(app, as_json(V1[1]), agent_headers("response", name))
     assert logged(tmp_path, "stock") == []
     summary = open_store(tmp_path).summarize_halves("stock")
-    assert (summary.n_requests, summary.n_responses) == (2, 2)
+    assert (summary.n_requests, summary.n_responses) == (3, 3)
     assert (summary.n_lone_requests, summary.n_lone_responses) == (1, 1)
-    assert summary.n_unreadable == 1
+    assert summary.n_unreadable == 2
     kept = open_store(tmp_path).scan_halves("stock").collect().to_dicts()
     assert b"\xff\x00" in [row["body"] for row in kept]
 
@@ -136,6 +137,10 @@ def changed(**changes: Any) -> bytes:
                      id="another_id"),
         pytest.param(changed(inferenceservicename="../up"), BATCH, 400,
                      "event 0: inferenceservicename", id="path"),
+        pytest.param(changed(time="0001-01-01T00:00:00Z"), BATCH, 400, "event 0: time",
+                     id="year_1"),
+        pytest.param(changed(component="?").replace(b"?", b"\xff"), BATCH, 400, "utf-8",
+                     id="no_utf8"),
         pytest.param(changed(time="noon"), BATCH, 400, "$[0].time", id="time"),
         pytest.param(changed(data={"of": {}}), BATCH, 400, "event 0: data: Object missing",
                      id="data"),
