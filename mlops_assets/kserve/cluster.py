@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
+
 from mlops_assets.errors import ClusterApiError, FieldConflictError, ServingError
 from mlops_assets.kserve.api import (
     FIELD_MANAGER,
@@ -79,6 +81,7 @@ class KServeCluster:
         self._settings = settings or ClusterSettings()
         self._declarations = OwnedText(api, "manifest")
         self._capabilities: Capabilities | None = None
+        self._http = httpx.Client(timeout=api.timeout_seconds, trust_env=False)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -182,7 +185,7 @@ class KServeCluster:
         url = (found.get("status") or {}).get("url")
         if not url:
             raise ServingError(f"service {service}: nothing is ready, it has no address yet")
-        ask = PredictCall(service, url, self._settings.ingress, self._api.timeout_seconds)
+        ask = PredictCall(service, url, self._settings.ingress, self._http)
         return ask.send(rows)
 
     def _predict_of(

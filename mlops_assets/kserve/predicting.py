@@ -17,13 +17,13 @@ class PredictCall:
         service: Name of the InferenceService.
         url: Its address as KServe tells it; its host chooses the service at the gateway.
         ingress: Address of the gateway, where that host does not lead there by itself.
-        timeout_seconds: Longest wait for the answer.
+        client: Sends it. Making one takes 20 ms, so one serves all calls.
     """
 
     service: str
     url: str
     ingress: str | None
-    timeout_seconds: float
+    client: httpx.Client
 
     def send(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The answer (V1 protocol).
@@ -34,12 +34,10 @@ class PredictCall:
         base = (self.ingress or self.url).rstrip("/")
         call = f"{base}/v1/models/{self.service}:predict"
         try:
-            response = httpx.post(
+            response = self.client.post(
                 call,
                 json={"instances": list(rows)},
                 headers={"host": httpx.URL(self.url).netloc.decode()},
-                timeout=self.timeout_seconds,
-                trust_env=False,
             )
         except httpx.HTTPError as error:
             raise ServingError(

@@ -10,6 +10,7 @@ requests for a shadow), `begin_with_two` (a first declaration with a canary). Th
 with the reason and change nothing.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,9 @@ __all__ = [
     "test_what_was_never_declared_has_no_status",
     "test_wrong_rows_are_refused_with_the_reason",
 ]
+
+READY_SECONDS = float(os.environ.get("MLOPS_TEST_READY_SECONDS", "20"))
+"""Longest wait for a revision; a real cluster may need minutes to pull an image."""
 
 POSITIVE = {"x0": 3.0, "x1": -1.0, "hours per day": 0.5}
 
@@ -73,7 +77,7 @@ def test_a_declared_version_gets_ready_and_answers(
     backend: ServingBackend, manifest: dict[str, Any]
 ) -> None:
     backend.apply(manifest)
-    status = backend.wait_ready("toy", 1, 20.0)
+    status = backend.wait_ready("toy", 1, READY_SECONDS)
     assert (status.phase, status.ready_revision, status.traffic) == ("ready", "v1", {"v1": 100})
     assert status.manifest_digest == manifest_digest(manifest)
     assert backend.traffic("toy") == {"v1": 100}
@@ -86,9 +90,9 @@ def test_a_declared_version_gets_ready_and_answers(
 
 def test_declaring_twice_changes_nothing(backend: ServingBackend, manifest: dict[str, Any]) -> None:
     backend.apply(manifest)
-    before = backend.wait_ready("toy", 1, 20.0)
+    before = backend.wait_ready("toy", 1, READY_SECONDS)
     backend.apply(manifest)
-    again = backend.wait_ready("toy", 1, 20.0)
+    again = backend.wait_ready("toy", 1, READY_SECONDS)
     assert again.model_copy(update={"conditions": before.conditions}) == before
 
 
@@ -96,9 +100,9 @@ def test_a_new_version_takes_the_traffic_once_it_is_ready(
     backend: ServingBackend, manifest: dict[str, Any], negative_model: Path
 ) -> None:
     backend.apply(manifest)
-    backend.wait_ready("toy", 1, 20.0)
+    backend.wait_ready("toy", 1, READY_SECONDS)
     backend.apply(toy_manifest(negative_model, 2, digest="b" * 64))
-    status = backend.wait_ready("toy", 2, 20.0)
+    status = backend.wait_ready("toy", 2, READY_SECONDS)
     assert (status.ready_revision, status.traffic) == ("v2", {"v2": 100})
     assert backend.predict("toy", [POSITIVE])["predictions"] == [0]
     with pytest.raises(ServingError, match="declares revision v2, not v1"):
@@ -109,10 +113,10 @@ def test_a_version_that_fails_says_why_and_the_old_one_serves(
     backend: ServingBackend, manifest: dict[str, Any], negative_model: Path
 ) -> None:
     backend.apply(manifest)
-    backend.wait_ready("toy", 1, 20.0)
+    backend.wait_ready("toy", 1, READY_SECONDS)
     backend.apply(toy_manifest(negative_model, 2, digest="c" * 64))
     with pytest.raises(ServingError, match=f"v2 failed.*expected {'c' * 64}.*v1 still serves"):
-        backend.wait_ready("toy", 2, 20.0)
+        backend.wait_ready("toy", 2, READY_SECONDS)
     assert backend.traffic("toy") == {"v1": 100}
     assert backend.predict("toy", [POSITIVE])["predictions"] == [1]
     status = backend.status("toy")
@@ -134,7 +138,7 @@ def declare_both(
         with pytest.raises(ServingError, match="needs its stable revision v1 live first"):
             backend.apply(both)
         backend.apply(manifest)
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, READY_SECONDS)
     backend.apply(both)
 
 
@@ -146,7 +150,7 @@ def test_traffic_moves_without_a_new_manifest_and_back_with_one(
 ) -> None:
     both = with_canary(manifest, toy_manifest(negative_model, 2, digest="b" * 64))
     declare_both(backend, cannot, manifest, both)
-    before = backend.wait_ready("toy", 1, 20.0)
+    before = backend.wait_ready("toy", 1, READY_SECONDS)
     assert backend.predict("toy", [POSITIVE])["predictions"] == [1]
     backend.set_traffic("toy", {"v1": 0, "v2": 100})
     wait_traffic(backend, {"v2": 100})
@@ -158,7 +162,7 @@ def test_traffic_moves_without_a_new_manifest_and_back_with_one(
     wait_traffic(backend, {"v1": 100})
     assert backend.predict("toy", [POSITIVE])["predictions"] == [1]
     backend.apply(manifest)  # declares v2 no more, so the split speaks of nothing
-    backend.wait_ready("toy", 1, 20.0)
+    backend.wait_ready("toy", 1, READY_SECONDS)
     assert backend.traffic("toy") == {"v1": 100}
 
 
@@ -170,12 +174,12 @@ def test_a_declaration_again_keeps_the_shares_asked_for_since(
 ) -> None:
     both = with_canary(manifest, toy_manifest(negative_model, 2, digest="b" * 64))
     declare_both(backend, cannot, manifest, both)
-    backend.wait_ready("toy", 1, 20.0)
+    backend.wait_ready("toy", 1, READY_SECONDS)
     backend.set_traffic("toy", {"v1": 70, "v2": 30})
     backend.apply(both)
     wait_traffic(backend, {"v1": 70, "v2": 30})
-    answers = [backend.predict("toy", [POSITIVE])["predictions"][0] for _ in range(100)]
-    assert 40 < sum(answers) < 95
+    answers = [backend.predict("toy", [POSITIVE])["predictions"][0] for _ in range(60)]
+    assert 20 < sum(answers) < 57  # of 42 expected; each bound 4 standard deviations away or more
 
 
 def test_a_shadow_gets_copies_or_is_refused_with_the_reason(
@@ -186,7 +190,7 @@ def test_a_shadow_gets_copies_or_is_refused_with_the_reason(
 ) -> None:
     both = with_canary(manifest, toy_manifest(negative_model, 2, digest="b" * 64))
     declare_both(backend, cannot, manifest, both)
-    backend.wait_ready("toy", 1, 20.0)
+    backend.wait_ready("toy", 1, READY_SECONDS)
     if "mirror" in cannot:
         with pytest.raises(ServingError, match="shadow v2: KServe mirrors no requests"):
             backend.set_traffic("toy", {"v1": 100}, shadow="v2")
@@ -208,7 +212,7 @@ def test_a_split_that_nothing_could_follow_changes_nothing(
     with pytest.raises(ServingError, match="no service toy"):
         backend.set_traffic("toy", {"v1": 100})
     backend.apply(manifest)
-    backend.wait_ready("toy", 1, 20.0)
+    backend.wait_ready("toy", 1, READY_SECONDS)
     with pytest.raises(ServingError, match="expected"):
         backend.set_traffic("toy", percent)
     assert backend.traffic("toy") == {"v1": 100}
@@ -236,7 +240,7 @@ def test_each_revision_has_a_status_of_its_own(
     backend: ServingBackend, manifest: dict[str, Any], negative_model: Path
 ) -> None:
     backend.apply(manifest)
-    backend.wait_ready("toy", 1, 20.0)
+    backend.wait_ready("toy", 1, READY_SECONDS)
     backend.apply(with_canary(manifest, toy_manifest(negative_model, 2, digest="c" * 64)))
     deadline = time.monotonic() + 20
     while True:
@@ -260,7 +264,7 @@ def test_one_revision_answers_whatever_the_shares(
 ) -> None:
     both = with_canary(manifest, toy_manifest(negative_model, 2, digest="b" * 64))
     declare_both(backend, cannot, manifest, both)
-    backend.wait_ready("toy", 1, 20.0)
+    backend.wait_ready("toy", 1, READY_SECONDS)
     for revision, answer in (("v1", 1), ("v2", 0)):
         found = backend.predict("toy", [POSITIVE], revision=revision)
         assert found["predictions"] == [answer]
@@ -272,14 +276,14 @@ def test_wrong_rows_are_refused_with_the_reason(
     backend: ServingBackend, manifest: dict[str, Any]
 ) -> None:
     backend.apply(manifest)
-    backend.wait_ready("toy", 1, 20.0)
+    backend.wait_ready("toy", 1, READY_SECONDS)
     with pytest.raises(ServingError, match=r"400.*'hours per day' is missing"):
         backend.predict("toy", [{"x0": 1.0, "x1": 1.0}])
 
 
 def test_a_deleted_service_is_gone(backend: ServingBackend, manifest: dict[str, Any]) -> None:
     backend.apply(manifest)
-    backend.wait_ready("toy", 1, 20.0)
+    backend.wait_ready("toy", 1, READY_SECONDS)
     backend.delete("toy")
     wait_gone(backend, "toy")
     with pytest.raises(ServingError, match="toy"):
