@@ -24,7 +24,7 @@ SCORES = RNG.normal(0.5, 0.1, 4000)
 
 
 def arm(
-    measure: Measure | None, title: str, n: int | None = None, **slices: Moments
+    measure: Measure | None, title: str, n: int | None = None, **slices: Any
 ) -> ArmEvidence:
     """An arm with one measure."""
     count = n if n is not None else measure.n if measure is not None else 0
