@@ -1,5 +1,6 @@
 # make run    set-up, then the whole platform on this machine (ONCE=1: bring up, check, stop)
 # make test   set-up, then lint, types, layers and all tests
+# make nightly  the tests of serving at length: fuzzing, soak, kills (two hours)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export DAGSTER_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -10,13 +11,16 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test lint lock docs clean
+.PHONY: run test nightly lint lock docs clean
 
 run: $(INSTALLED)
 	@$(BIN)/mlops-assets up $(if $(ONCE),--once) $(ARGS)
 
 test: lint
 	$(BIN)/pytest
+
+nightly: $(INSTALLED)
+	$(BIN)/pytest --hypothesis-profile=nightly --timeout=10800 mlops_assets_tests/serving
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

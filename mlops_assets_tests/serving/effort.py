@@ -1,11 +1,9 @@
 """How much the tests beyond units do: a little in `make test`, much in the nightly profile.
 
-`pytest --hypothesis-profile=nightly mlops_assets_tests/serving` runs them at length.
+`make nightly` runs them at length: `pytest --hypothesis-profile=nightly --timeout=10800`.
 """
 
 from hypothesis import HealthCheck, settings
-
-NIGHTLY_TIMEOUT_SECONDS = 3 * 3600
 
 
 def scaled(quick: int, nightly: int) -> int:

@@ -18,7 +18,7 @@ from mlops_assets.kserve.manifest import ENTITY_KEY
 from mlops_assets.serving.embedded import EmbeddedServing
 from mlops_assets.serving.gateway.routing import STICKY_HEADER
 from mlops_assets.serving.prediction_log.sink import drain_home, open_store
-from mlops_assets_tests.serving.effort import NIGHTLY_TIMEOUT_SECONDS, fuzzing, scaled
+from mlops_assets_tests.serving.effort import fuzzing
 from mlops_assets_tests.serving.fuzz import VALUES, truth_bodies, v1_bodies, v2_requests
 from mlops_assets_tests.serving.packages import MIXED_ROW
 from mlops_assets_tests.serving.running import (
@@ -38,7 +38,6 @@ HEADERS = [
     b"x-revision", b"x-user", b"x-request-id", b"ce-id", b"content-type", b"content-encoding",
     b"x-mlops-shadow", b"x-mlops-probe",
 ]  # fmt: skip
-pytestmark = pytest.mark.timeout(scaled(300, NIGHTLY_TIMEOUT_SECONDS))
 
 
 class Caller:

@@ -14,7 +14,7 @@ from mlops_assets.serving.prediction_log.drain import PREDICTIONS, drain
 from mlops_assets.serving.prediction_log.sink import drain_home, open_store
 from mlops_assets.serving.prediction_log.store import PredictionStore
 from mlops_assets_tests.serving.callers import Callers, calling
-from mlops_assets_tests.serving.effort import NIGHTLY_TIMEOUT_SECONDS, scaled
+from mlops_assets_tests.serving.effort import scaled
 from mlops_assets_tests.serving.running import (
     Server,
     find_free_port,
@@ -23,8 +23,6 @@ from mlops_assets_tests.serving.running import (
     toy_manifest,
     wait_for,
 )
-
-pytestmark = pytest.mark.timeout(scaled(300, NIGHTLY_TIMEOUT_SECONDS))
 
 
 def kill_a_child(process: Server, rng: random.Random) -> None:

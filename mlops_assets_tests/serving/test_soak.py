@@ -6,12 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from mlops_assets.serving.embedded import EmbeddedServing
 from mlops_assets.serving.prediction_log.sink import drain_home, open_store
 from mlops_assets_tests.serving.callers import calling
-from mlops_assets_tests.serving.effort import NIGHTLY_TIMEOUT_SECONDS, scaled
+from mlops_assets_tests.serving.effort import scaled
 from mlops_assets_tests.serving.running import (
     find_free_port,
     running_gateway,
@@ -19,7 +17,6 @@ from mlops_assets_tests.serving.running import (
     with_canary,
 )
 
-pytestmark = pytest.mark.timeout(scaled(300, NIGHTLY_TIMEOUT_SECONDS))
 _READY_SECONDS = 60.0
 
 

@@ -12,7 +12,7 @@ from schemathesis.config import SchemathesisConfig
 
 from mlops_assets.modeling.manifest import read_manifest
 from mlops_assets.serving.predictor.openapi import build_openapi
-from mlops_assets_tests.serving.effort import NIGHTLY_TIMEOUT_SECONDS, fuzzing, scaled
+from mlops_assets_tests.serving.effort import fuzzing
 from mlops_assets_tests.serving.packages import MIXED_MANIFEST, MIXED_ROW
 from mlops_assets_tests.serving.running import running_predictor
 from mlops_assets_tests.serving.witness import witnessed
@@ -24,7 +24,6 @@ CONFIG = {
 }
 DOCUMENT = build_openapi("toy", "3", MIXED_MANIFEST, MAX_ROWS)
 API = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict(CONFIG))
-TIMEOUT = pytest.mark.timeout(scaled(300, NIGHTLY_TIMEOUT_SECONDS))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +41,6 @@ def test_it_is_the_document_that_is_served(url: str, mixed_model: Path) -> None:
     assert read_manifest(mixed_model).features == MIXED_MANIFEST.features
 
 
-@TIMEOUT
 @API.exclude(path_regex="infer").parametrize()
 @fuzzing(150, 8_000)
 def test_what_fits_is_answered_and_what_does_not_is_refused(url: str, case: Any) -> None:
@@ -51,7 +49,6 @@ def test_what_fits_is_answered_and_what_does_not_is_refused(url: str, case: Any)
 
 # That a tensor's shape, type and values belong together cannot be said in a schema, so what fits
 # the schema may be refused here.
-@TIMEOUT
 @API.include(path_regex="toy/infer").parametrize()
 @fuzzing(100, 8_000)
 def test_tensors_get_an_answer_that_is_documented(url: str, case: Any) -> None:
