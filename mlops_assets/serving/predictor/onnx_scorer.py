@@ -1,5 +1,7 @@
 """Answers through onnxruntime: ten to a hundred times faster than scikit-learn on single rows."""
 
+from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,6 +41,7 @@ class OnnxScorer:
             (given.name, given.element == "string", [at[name] for name in given.features])
             for given in manifest.inputs
         ]
+        self._pickers = [_picker(positions) for _, _, positions in self._inputs]
         everything = list(range(len(manifest.features)))
         numbers = [name for name, is_text, places in self._inputs if places == everything]
         self._whole = numbers[0] if len(self._inputs) == len(numbers) == 1 else None
@@ -63,10 +66,30 @@ class OnnxScorer:
     def _feed(self, batch: Batch) -> dict[str, NDArray[Any]]:
         if batch.matrix is not None and self._whole is not None:
             return {self._whole: batch.matrix.astype(np.float32)}
+        if batch.rows is not None:
+            return self._feed_rows(batch.rows)
         return {
             name: _texts(batch, positions) if is_text else _numbers(batch, positions)
             for name, is_text, positions in self._inputs
         }
+
+    def _feed_rows(self, rows: list[tuple[Any, ...]]) -> dict[str, NDArray[Any]]:
+        feed: dict[str, NDArray[Any]] = {}
+        for (name, is_text, _), pick in zip(self._inputs, self._pickers, strict=True):
+            if is_text:  # ONNX has no missing text
+                texts = [[value or "" for value in pick(row)] for row in rows]
+                feed[name] = np.array(texts, dtype=object)
+            else:
+                feed[name] = np.array([pick(row) for row in rows], dtype=np.float32)
+        return feed
+
+
+def _picker(positions: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Takes the values at these positions of a row."""
+    if len(positions) == 1:
+        (only,) = positions
+        return lambda row: (row[only],)
+    return itemgetter(*positions)
 
 
 def _numbers(batch: Batch, positions: list[int]) -> NDArray[np.float32]:

@@ -26,22 +26,30 @@ class Batch(msgspec.Struct, frozen=True):
     """Columns of equal length, in the order of the model's features.
 
     Numbers and booleans are float64 with NaN where missing; categories are objects, `str` or None.
+    Cutting rows into 30 columns and joining those again takes longer than the model itself, so a
+    batch keeps the form in which it came: columns, a matrix or rows.
 
     Attributes:
         n_rows: Number of rows.
-        matrix: All columns side by side when all are numbers and came so: cutting 30 of them apart
-            and joining them again would take half as long as the model itself.
+        matrix: All columns side by side, when all are numbers and came so.
+        rows: Rows of values, each of its feature's kind, when they came so.
+        fields: The features, for rows.
     """
 
     n_rows: int
-    _columns: tuple[NDArray[Any], ...] | None
+    _columns: tuple[NDArray[Any], ...] | None = None
     matrix: NDArray[np.float64] | None = None
+    rows: list[tuple[Any, ...]] | None = None
+    fields: Sequence[FeatureField] = ()
 
     @property
     def columns(self) -> tuple[NDArray[Any], ...]:
         """The columns."""
         if self._columns is not None:
             return self._columns
+        if self.rows is not None:
+            pairs = zip(self.fields, zip(*self.rows, strict=True), strict=True)
+            return tuple(build_column(field, values, field.name) for field, values in pairs)
         return () if self.matrix is None else tuple(self.matrix.T)
 
 

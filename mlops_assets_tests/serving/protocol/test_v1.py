@@ -121,3 +121,31 @@ def test_an_answer_carries_labels_probabilities_and_identity() -> None:
         "model_name": "m",
         "id": "i",
     }
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param('1.5,"x",true', id="all_there"),
+        pytest.param("null,null,null", id="all_missing"),
+        pytest.param('-3.4028234663852886e38,"",false', id="the_smallest_number"),
+    ],
+)
+def test_rows_that_need_no_other_look_give_the_same_columns(values: str) -> None:
+    """Lists of the plain types are kept as rows; an object beside them makes columns of all."""
+    as_rows = MIXED.decode(f'{{"instances":[[{values}]]}}'.encode(), max_rows=MAX_ROWS)
+    named = '{"hours per day":2,"genre":null,"plays":true}'
+    mixed = MIXED.decode(f'{{"instances":[[{values}],{named}]}}'.encode(), max_rows=MAX_ROWS)
+    assert (as_rows.rows is not None, mixed.rows) == (True, None)
+    for one, both in zip(as_rows.columns, mixed.columns, strict=True):
+        assert one.dtype == both.dtype
+        np.testing.assert_array_equal(one, both[:1])
+
+
+@pytest.mark.parametrize("value", ["3.4028235e38", "-3.5e38", "1e300"])
+def test_numbers_beyond_32_bits_are_refused_by_either_way(value: str) -> None:
+    for decoder, row in ((NUMBERS, f"[1,{value}]"), (MIXED, f'[{value},"x",true]')):
+        with pytest.raises(
+            RequestError, match=r"instances.*expected a number of at most 3\.4e\+38"
+        ):
+            decoder.decode(f'{{"instances":[{row}]}}'.encode(), max_rows=MAX_ROWS)
