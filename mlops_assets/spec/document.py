@@ -115,17 +115,22 @@ class ModelSpec(Document):
 
     def _target_problems(self) -> list[FieldProblem]:
         problems = []
-        column, task, metric = self.target.column, self.target.task, self.evaluation.metric
+        column, task = self.target.column, self.target.task
         if column in self.features.source_columns:
             problems.append(
                 FieldProblem(("target", "column"), column, "a column that is not a feature")
             )
-        if metric is not None and (metric in _CLASSIFICATION) != (task != "regression"):
-            fitting = [
-                m for m in get_args(Metric) if (m in _CLASSIFICATION) != (task == "regression")
-            ]
-            allowed = f"with task {task} one of {', '.join(fitting)}"
-            problems.append(FieldProblem(("evaluation", "metric"), metric, allowed))
+        named: dict[tuple[str, ...], Metric | None] = {
+            ("evaluation", "metric"): self.evaluation.metric,
+            ("monitoring", "performance", "metric"): self.monitoring.performance.metric,
+        }
+        fitting = [m for m in get_args(Metric) if (m in _CLASSIFICATION) == (task != "regression")]
+        allowed = f"with task {task} one of {', '.join(fitting)}"
+        problems += [
+            FieldProblem(field, metric, allowed)
+            for field, metric in named.items()
+            if metric is not None and metric not in fitting
+        ]
         return problems
 
     @property
@@ -143,6 +148,13 @@ class ModelSpec(Document):
         if self.evaluation.metric is not None:
             return self.evaluation.metric
         return "r2" if self.target.task == "regression" else "roc_auc"
+
+    @property
+    def monitored_metric(self) -> Metric:
+        """The metric that windows compare: the declared one, or that of the gates but r2."""
+        if self.monitoring.performance.metric is not None:
+            return self.monitoring.performance.metric
+        return "mean_absolute_error" if self.metric == "r2" else self.metric
 
     @property
     def registered_model(self) -> str:
