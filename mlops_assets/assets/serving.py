@@ -151,7 +151,8 @@ def _roll_out(
         return _serve_at_once(world, spec, tracking, version)
     if beginning.kind == "serves" and (last is None or last.is_ended):
         ticked = _tick(world, spec)
-        if ticked is None or ticked.state.standby_released:
+        is_quiet = ticked is None or not ticked.decision.needs_run
+        if ticked is None or (is_quiet and ticked.state.standby_released):
             return _serve_at_once(world, spec, tracking, version)
         return _Outcome(beginning.reason, ticked.state)
     if beginning.kind == "supersede":

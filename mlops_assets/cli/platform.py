@@ -138,7 +138,7 @@ def _print_status(found: "PlatformStatus", console: "Console") -> None:
             f"v{model.champion}" if model.champion is not None else "none",
             "none" if model.snapshot is None else str(model.snapshot),
             "" if model.n_rows is None else f"{model.n_rows:,}",
-            Text(model.reason or model.last_result or ""),
+            Text(model.reason or model.rollout or model.last_result or ""),
         )
     for table in (servers, processes, models):
         if table.row_count:

@@ -7,13 +7,25 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mlops_assets.errors import ServingError
+from mlops_assets.kserve.manifest import revision_name
 from mlops_assets.platform.results import Probe
 
 _TIMEOUT_SECONDS = 10.0
 
 
-def predict(gateway_url: str, service: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def predict(
+    gateway_url: str,
+    service: str,
+    rows: Sequence[Mapping[str, Any]],
+    revision: str | None = None,
+) -> dict[str, Any]:
     """The service's answer (V1 protocol) to rows of raw features by name.
+
+    Args:
+        gateway_url: Where the gateway answers.
+        service: Who is asked.
+        rows: One prediction each.
+        revision: The one revision that may answer; None: whichever the shares say.
 
     Raises:
         ServingError: nothing listens, there is no such service, or the rows were refused and why.
@@ -24,6 +36,8 @@ def predict(gateway_url: str, service: str, rows: Sequence[Mapping[str, Any]]) -
     )
     body = json.dumps({"instances": list(rows)})
     headers = {"content-type": "application/json"}
+    if revision is not None:
+        headers["x-revision"] = revision
     try:
         connection.request("POST", f"/v1/models/{service}:predict", body, headers)
         response = connection.getresponse()
@@ -43,10 +57,36 @@ def predict(gateway_url: str, service: str, rows: Sequence[Mapping[str, Any]]) -
     return answer
 
 
-def ask(gateway_url: str, service: str, example: Sequence[Mapping[str, Any]]) -> Probe:
-    """Which version answers a service's example, or why none does."""
+def ask(
+    gateway_url: str,
+    service: str,
+    example: Sequence[Mapping[str, Any]],
+    version: int | None = None,
+) -> Probe:
+    """Which version answers a service's example, or why none does.
+
+    Args:
+        gateway_url: Where the gateway answers.
+        service: Who is asked.
+        example: Rows that must be answered.
+        version: The version that should answer. While it shares requests with another one, it is
+            asked by name when the other one answered first.
+    """
+    probe = _ask(gateway_url, service, example, None)
+    if version is None or probe.problem is not None or probe.version == version:
+        return probe
+    named = _ask(gateway_url, service, example, revision_name(version))
+    return probe if named.problem is not None else named
+
+
+def _ask(
+    gateway_url: str,
+    service: str,
+    example: Sequence[Mapping[str, Any]],
+    revision: str | None,
+) -> Probe:
     try:
-        answer = predict(gateway_url, service, example)
+        answer = predict(gateway_url, service, example, revision)
     except ServingError as error:
         return Probe(version=None, problem=str(error))
     n_answers = len(answer.get("predictions", []))

@@ -1,7 +1,7 @@
 """Takes a model out of service, and remembers it.
 
-What goes: the service, the schedule, the aliases in the registry. What stays: the document, every
-run, version, snapshot and log. `up` passes a retired model over until it is named:
+What goes: the service, its rollout, the schedule, the aliases in the registry. What stays: the
+document, every run, version, snapshot and log. `up` passes a retired model over until it is named:
 `mlops-assets up --model NAME` makes it live again from what is still valid.
 """
 
@@ -19,6 +19,7 @@ from mlops_assets.platform.instance import CodeLocation, code_location, ensure_i
 from mlops_assets.platform.models import known_documents, require_known
 from mlops_assets.platform.pipelines import repository_origin
 from mlops_assets.platform.registry_glance import count_aliases
+from mlops_assets.platform.rollouts import forget_rollout
 from mlops_assets.serving.home import ServingHome
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def withdraw_service(home: Home, model: str) -> str | None:
     """Tells the gateway to serve a model no more; returns the service's name, if there was one."""
     service = declared_services(home).get(model)
     if service is not None:
+        forget_rollout(home, service)  # first: a tick from here on has nothing to repair
         ServingHome.under(home.root).manifest(service).unlink(missing_ok=True)
     return service
 

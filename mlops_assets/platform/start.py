@@ -162,7 +162,7 @@ class Start:
         for model, (made, since) in list(self._made.items()):
             probe = None
             if made.service is not None and made.version is not None:
-                probe = ask(gateway, made.service, made.example)
+                probe = ask(gateway, made.service, made.example, made.version)
                 overdue = time.monotonic() > since + made.ready_timeout_seconds
                 if not _is_as_made(made, probe) and not overdue:
                     continue

@@ -16,6 +16,7 @@ from mlops_assets.platform.probe import ask
 from mlops_assets.platform.registry_glance import champion_version
 from mlops_assets.platform.results import read_results
 from mlops_assets.platform.retirement import read_retired
+from mlops_assets.platform.rollouts import describe, read_rollout
 from mlops_assets.platform.supervision import answers
 
 ServiceState = Literal["answers", "silent", "not declared", "retired", "stopped"]
@@ -68,6 +69,7 @@ class ModelStatus(_Record):
         n_rows: Rows of that.
         last_result: What the last `up` said of it.
         reason: Why it is silent, or when it was retired; empty when there is nothing to say.
+        rollout: Where its last rollout stands; None when there was none.
     """
 
     model: str
@@ -78,6 +80,7 @@ class ModelStatus(_Record):
     n_rows: int | None
     last_result: str | None
     reason: str
+    rollout: str | None = None
 
 
 class PlatformStatus(_Record):
@@ -135,7 +138,14 @@ def _read_model(home: Home, model: str, gateway_url: str | None) -> ModelStatus:
         n_rows=dataset.get("n_rows"),
         last_result=_last_result(home, model),
         reason=reason,
+        rollout=_rollout(home, model),
     )
+
+
+def _rollout(home: Home, model: str) -> str | None:
+    service = declared_services(home).get(model)
+    state = read_rollout(home, service) if service is not None else None
+    return None if state is None else describe(state)
 
 
 def _read_service(
@@ -150,7 +160,7 @@ def _read_service(
     if gateway_url is None:
         return "stopped", None, "the gateway does not run; start it with `make run`"
     live = read_record(home, model, "inference_service") or {}
-    probe = ask(gateway_url, service, live.get("example", []))
+    probe = ask(gateway_url, service, live.get("example", []), live.get("version"))
     if probe.problem is not None:
         return "silent", None, probe.problem
     return "answers", probe.version, ""

@@ -86,7 +86,7 @@ def test_a_file_that_is_no_database_is_named_and_kept(tiny: Tiny) -> None:
 def test_changed_settings_are_taken_over(tiny: Tiny) -> None:
     source = tiny.project / "dagster.yaml"
     source.write_text(
-        source.read_text().replace("max_concurrent_runs: 2", "max_concurrent_runs: 7")
+        source.read_text().replace("max_concurrent_runs: 4", "max_concurrent_runs: 7")
     )
     ensure_instance(tiny.project, tiny.home)
     assert "max_concurrent_runs: 7" in (tiny.home.dagster / "dagster.yaml").read_text()

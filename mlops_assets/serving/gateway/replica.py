@@ -10,11 +10,13 @@ import logging
 import os
 import signal
 import sys
+import time
 from asyncio.subprocess import Process
 from collections.abc import Callable
 from pathlib import Path
 
 from mlops_assets.modeling.manifest import MANIFEST_FILE
+from mlops_assets.serving.gateway.memory import read_limit_bytes, resident_bytes
 from mlops_assets.serving.gateway.plan import ReplicaState
 from mlops_assets.serving.gateway.revisions import Revision
 from mlops_assets.serving.gateway.settings import GatewaySettings
@@ -25,6 +27,7 @@ _LOG = logging.getLogger(__name__)
 _CONNECT_SECONDS = 0.02
 _PROBE_SECONDS = 10.0
 _LIVENESS_FAILURES = 3
+_MEMORY_SECONDS = 1.0  # how often its memory is looked at
 _LONGEST_BACKOFF_SECONDS = 60.0
 _LARGEST_LOG_BYTES = 1_000_000
 
@@ -195,15 +198,22 @@ class Replica:
     async def _watch(self) -> str:
         """Why a ready process is one no more."""
         assert self._process is not None  # noqa: S101
-        n_silent = 0
+        n_silent, asked_at = 0, time.monotonic()
+        limit_bytes = read_limit_bytes(self.revision.block)
         live = build_request("GET", "/v2/health/live", [], b"")
         while True:
             try:
-                code = await asyncio.wait_for(self._process.wait(), self._settings.liveness_seconds)
+                code = await asyncio.wait_for(self._process.wait(), _MEMORY_SECONDS)
             except TimeoutError:
                 pass
             else:
                 return self._last_words(code)
+            used_bytes = resident_bytes(self._process.pid)
+            if limit_bytes is not None and used_bytes > limit_bytes:
+                return _out_of_memory(used_bytes, limit_bytes)
+            if time.monotonic() < asked_at + self._settings.liveness_seconds:
+                continue
+            asked_at = time.monotonic()
             try:
                 assert self.upstream is not None  # noqa: S101
                 await self.upstream.send(live, self._settings.liveness_seconds)
@@ -236,3 +246,8 @@ class Replica:
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         self._socket_path.unlink(missing_ok=True)
+
+
+def _out_of_memory(used_bytes: int, limit_bytes: int) -> str:
+    used, limit = used_bytes / 2**20, limit_bytes / 2**20
+    return f"it held {used:.0f} MiB of memory, {limit:.0f} MiB allowed (serving.memory)"
