@@ -1,0 +1,265 @@
+"""The order of a tick: killed before and after each of its effects, whoever comes next goes on."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mlops_assets.errors import RolloutError, StateConflictError
+from mlops_assets.rollout.beginning import begin, decide_beginning, read_state
+from mlops_assets.rollout.commanding import give_command
+from mlops_assets.rollout.state import Command, CommandKind, RolloutState, VersionRef
+from mlops_assets.rollout.ticking import is_settled, tick
+from mlops_assets.rollout.world import World
+from mlops_assets.spec.rollout import CriterionSpec, RolloutSpec, WatchSpec
+from mlops_assets_tests.rollout.small_world import Killed, SmallWorld
+from mlops_assets_tests.serving.running import toy_spec
+
+START = datetime(2026, 8, 3, 12, 0, tzinfo=UTC)
+STEP = timedelta(seconds=10)
+
+
+def small_world(error_ratio: float = 0.0, **changes: Any) -> SmallWorld:
+    settings: dict[str, Any] = {
+        "strategy": "canary",
+        "steps": [20, 60],
+        "interval": STEP,
+        "minimum_samples": 100,
+        "warm_up_requests": 0,
+        "bake_time": timedelta(0),
+        "maximum_duration": timedelta(hours=2),
+        "criteria": [CriterionSpec(metric="error_ratio", margin=0.05)],
+        "watch": WatchSpec(duration=timedelta(minutes=1)),
+        "warm_standby": timedelta(minutes=5),
+    }
+    rollout = RolloutSpec.model_validate(settings | changes)
+    world = SmallWorld(toy_spec().model_copy(update={"rollout": rollout}))
+    world.error_ratio["v2"] = error_ratio
+    world.serve(1)
+    return world
+
+
+def seams(world: SmallWorld) -> World:
+    return World(world, world, world, world, world)
+
+
+def play_on(world: SmallWorld, now: datetime, *, seconds: int = 7_200) -> RolloutState:
+    """Ticks every ten seconds, each in a process of its own, until nothing is left to do."""
+    end = now + timedelta(seconds=seconds)
+    while now < end:
+        tick_or_die(world, now)
+        now += STEP
+        state = read_state(seams(world), "toy")
+        assert state is not None
+        if state.is_ended and state.standby_released:
+            return tick_twice_more(world, now)
+    raise AssertionError(f"{state.phase}: {state.reason}")
+
+
+def tick_or_die(world: SmallWorld, now: datetime) -> None:
+    try:
+        tick(seams(world), world.spec, now)
+    except Killed:
+        world.kill_at = None  # that process is gone; the next one lives
+
+
+def tick_twice_more(world: SmallWorld, now: datetime) -> RolloutState:
+    """What a kill in the last tick left undone is done, and then nothing changes."""
+    for n in range(2):
+        tick_or_die(world, now + n * STEP)
+    world.kill_at = None
+    before = (world.documents, world.manifest, world.split, dict(world.aliases_now))
+    ticked = tick(seams(world), world.spec, now + 3 * STEP)
+    assert before == (world.documents, world.manifest, world.split, world.aliases_now)
+    assert ticked is not None
+    return ticked.state
+
+
+def count_effects(error_ratio: float) -> int:
+    world = small_world(error_ratio)
+    begin(seams(world), world.spec, 2, START)
+    play_on(world, START)
+    return world.n_effects
+
+
+@pytest.mark.parametrize(
+    ("error_ratio", "winner"),
+    [pytest.param(0.0, 2, id="promoted"), pytest.param(0.5, 1, id="rolled_back")],
+)
+def test_killed_anywhere_it_ends_as_if_it_had_not_been(error_ratio: float, winner: int) -> None:
+    n_effects = count_effects(error_ratio)
+    assert n_effects > 15
+    for kill_at in range(n_effects):
+        world = small_world(error_ratio)
+        begin(seams(world), world.spec, 2, START)
+        world.n_effects, world.kill_at = 0, kill_at
+        state = play_on(world, START)
+        assert state.phase == ("succeeded" if winner == 2 else "rolled_back"), kill_at
+        assert world.aliases_now["champion"] == winner
+        told = world.declaration("toy")
+        assert told is not None
+        assert told.revisions == (f"v{winner}",)
+        assert {name: n for name, n in told.percent.items() if n} == {f"v{winner}": 100}
+        shares = [split.get("v2", 0) for split in world.splits_seen]
+        assert set(shares) <= {0, 20, 60, 100}
+        if winner == 1:
+            assert 60 not in shares
+        assert {"rollout_started"} <= {each.kind for each in world.told.values()}
+
+
+def test_a_state_is_written_before_anything_is_done() -> None:
+    world = small_world()
+    begin(seams(world), world.spec, 2, START)
+    tick(seams(world), world.spec, START)
+    world.n_effects, world.kill_at = 0, 1  # right after the write
+    with pytest.raises(Killed):
+        tick(seams(world), world.spec, START + STEP)
+    state = read_state(seams(world), "toy")
+    assert state is not None
+    assert (state.phase, state.traffic.challenger) == ("step", 20)
+    assert world.splits_seen == []
+
+
+def test_of_two_ticks_at_once_one_gives_up_and_does_nothing() -> None:
+    world = small_world()
+    begin(seams(world), world.spec, 2, START)
+    tick(seams(world), world.spec, START)
+    other = small_world()
+
+    class Late(SmallWorld):
+        def read(self, service: str) -> tuple[str | None, str]:
+            found = world.read(service)
+            tick(seams(world), world.spec, START + STEP)  # another process is faster
+            return found
+
+        def write(self, service: str, content: str, expected: str) -> str:
+            return world.write(service, content, expected)
+
+    late = Late(other.spec, manifest=world.manifest, aliases_now=dict(world.aliases_now))
+    with pytest.raises(StateConflictError):
+        tick(seams(late), world.spec, START + STEP)
+    assert late.splits_seen == []
+
+
+def test_a_tick_that_may_not_act_changes_nothing_and_says_what_is_to_do() -> None:
+    world = small_world()
+    begin(seams(world), world.spec, 2, START)
+    before = dict(world.documents)
+    found = tick(seams(world), world.spec, START, may_act=False)
+    assert found is not None
+    assert (found.decision.action, found.was_carried_out) == ("start", False)
+    assert world.documents == before
+    assert world.declaration("toy").revisions == ("v1",)  # type: ignore[union-attr]
+
+
+def test_aliases_that_somebody_moved_follow_the_traffic_again() -> None:
+    world = small_world()
+    begin(seams(world), world.spec, 2, START)
+    for n in range(3):
+        tick(seams(world), world.spec, START + n * STEP)
+    world.aliases_now["champion"] = 2
+    tick(seams(world), world.spec, START + 3 * STEP)
+    assert world.aliases_now["champion"] == 1
+
+
+def test_a_newer_version_takes_the_place_of_the_one_that_is_tried() -> None:
+    world = small_world()
+    begin(seams(world), world.spec, 2, START)
+    for n in range(3):
+        tick(seams(world), world.spec, START + n * STEP)
+    for n in range(3, 6):
+        found = tick(seams(world), world.spec, START + n * STEP, newest_version=3)
+    assert found is not None
+    assert found.state.phase == "aborted"
+    assert "version 3 takes the place of version 2" in found.state.reason
+    begin(seams(world), world.spec, 3, START + 6 * STEP)
+    tick(seams(world), world.spec, START + 6 * STEP)
+    told = world.declaration("toy")
+    assert told is not None
+    assert told.revisions == ("v1", "v3")
+
+
+def test_a_split_that_a_person_edits_is_theirs_until_they_say_more() -> None:
+    world = small_world()
+    begin(seams(world), world.spec, 2, START)
+    for n in range(3):
+        tick(seams(world), world.spec, START + n * STEP)
+    world.set_traffic("toy", {"v1": 50, "v2": 50})
+    found = tick(seams(world), world.spec, START + 3 * STEP)
+    assert found is not None
+    assert found.state.hold is not None
+    assert found.state.hold.kind == "edited"
+    assert world.traffic("toy") == {"v1": 50, "v2": 50}
+    command("abort", world)
+    for n in range(4, 8):
+        found = tick(seams(world), world.spec, START + n * STEP)
+    assert found is not None
+    assert found.state.phase == "aborted"
+    assert {k: v for k, v in world.traffic("toy").items() if v} == {"v1": 100}
+
+
+def command(kind: CommandKind, world: SmallWorld) -> RolloutState:
+    return give_command(world, "toy", Command(kind=kind, who="ann", at=START, why="because"))
+
+
+def test_what_people_say_is_kept_with_who_when_why_and_what_came_of_it() -> None:
+    world = small_world()
+    begin(seams(world), world.spec, 2, START)
+    for n in range(3):
+        tick(seams(world), world.spec, START + n * STEP)
+    command("rollback", world)
+    state = play_on(world, START + 3 * STEP)
+    assert state.phase == "rolled_back"
+    (said,) = state.commands
+    assert (said.kind, said.who, said.why) == ("rollback", "ann", "because")
+    assert said.outcome
+    with pytest.raises(RolloutError, match="is over"):
+        command("promote", world)
+
+
+def test_a_command_without_a_rollout_is_refused() -> None:
+    with pytest.raises(RolloutError, match="toy has no rollout"):
+        command("pause", small_world())
+
+
+def test_a_settled_rollout_needs_no_tick_after_a_while() -> None:
+    world = small_world(0.5)
+    assert is_settled(world, "toy", START)
+    begin(seams(world), world.spec, 2, START)
+    assert not is_settled(world, "toy", START)
+    state = play_on(world, START)
+    assert state.ended_at is not None
+    assert not is_settled(world, "toy", state.ended_at + timedelta(minutes=10))
+    assert is_settled(world, "toy", state.ended_at + timedelta(minutes=11))
+
+
+def ended(phase: str, challenger: int = 2) -> RolloutState:
+    state = RolloutState.begin(
+        "toy",
+        "toy",
+        stable=VersionRef(version=1, revision="v1"),
+        challenger=VersionRef(version=challenger, revision=f"v{challenger}"),
+        now=START,
+    )
+    return state.model_copy(update={"phase": phase})
+
+
+@pytest.mark.parametrize(
+    ("version", "serving", "last", "again", "kind"),
+    [
+        pytest.param(1, None, None, False, "direct", id="the_first_version_serves_at_once"),
+        pytest.param(1, 1, None, False, "serves", id="one_that_serves_has_nowhere_to_go"),
+        pytest.param(2, 1, None, False, "begin", id="another_one_begins"),
+        pytest.param(2, 1, ended("step"), False, "under_way", id="twice_is_once"),
+        pytest.param(3, 1, ended("step"), False, "supersede", id="a_newer_one_takes_its_place"),
+        pytest.param(1, 1, ended("step"), False, "under_way", id="the_serving_one_ends_nothing"),
+        pytest.param(2, 1, ended("rolled_back"), False, "refused", id="not_tried_again"),
+        pytest.param(2, 1, ended("rolled_back"), True, "begin", id="unless_somebody_asks"),
+        pytest.param(2, 1, ended("aborted"), False, "begin", id="an_aborted_one_may_be_tried"),
+        pytest.param(3, 1, ended("rolled_back"), False, "begin", id="another_after_a_rollback"),
+    ],
+)
+def test_what_a_registered_version_leads_to(
+    version: int, serving: int | None, last: RolloutState | None, again: bool, kind: str
+) -> None:
+    assert decide_beginning(version, serving, last, again=again).kind == kind
