@@ -45,7 +45,7 @@ def seams(world: SmallWorld) -> World:
 
 def play_on(world: SmallWorld, now: datetime, *, seconds: int = 7_200) -> RolloutState:
     """Ticks every ten seconds, each in a process of its own, until nothing is left to do."""
-    end = now + timedelta(seconds=seconds)
+    end, state = now + timedelta(seconds=seconds), None
     while now < end:
         tick_or_die(world, now)
         now += STEP
@@ -53,7 +53,7 @@ def play_on(world: SmallWorld, now: datetime, *, seconds: int = 7_200) -> Rollou
         assert state is not None
         if state.is_ended and state.standby_released:
             return tick_twice_more(world, now)
-    raise AssertionError(f"{state.phase}: {state.reason}")
+    raise AssertionError(f"it does not end: {state}")
 
 
 def tick_or_die(world: SmallWorld, now: datetime) -> None:

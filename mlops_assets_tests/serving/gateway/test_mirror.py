@@ -51,7 +51,7 @@ async def settle(mirror: Mirror) -> None:
 )
 def test_a_full_queue_drops_and_counts(limits: dict[str, Any], n_taken: int) -> None:
     async def main() -> None:
-        mirror, shadow = Mirror(5.0, senders=1, **limits), Shadow()  # type: ignore[arg-type]
+        mirror, shadow = Mirror(5.0, senders=1, **limits), Shadow()
         to = replica(shadow)
         taken = [mirror.offer("toy", to, copy()) for _ in range(6)]
         assert taken == [True] * n_taken + [False] * (6 - n_taken)
