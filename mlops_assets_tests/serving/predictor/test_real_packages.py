@@ -1,22 +1,27 @@
 """Packages as the platform writes them and as plain MLflow does, and the 10,000-row agreement."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 
 from mlops_assets.errors import UnsafeModelError
 from mlops_assets.modeling.features import build_frame
+from mlops_assets.modeling.manifest import MANIFEST_FILE, ModelManifest, OnnxAgreement
 from mlops_assets.modeling.package import load_package, write_package
 from mlops_assets.modeling.training import train
 from mlops_assets.serving.predictor.model import load_model
 from mlops_assets.serving.predictor.sklearn_scorer import SklearnScorer
 from mlops_assets.serving.protocol.batch import Batch, build_column
 from mlops_assets.spec import ModelSpec
+from mlops_assets_tests.serving.running import find_free_port, running_module, wait_for
 
 KINDS = {"hours": "number", "age": "number", "genre": "category", "plays": "boolean"}
 
@@ -142,3 +147,27 @@ def test_the_predictor_imports_nothing_heavy(positive_model: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_predictor_through_scikit_learn_does_without_pandas_and_within_300_mb(
+    package: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "model"
+    shutil.copytree(package, directory)
+    path = directory / MANIFEST_FILE
+    manifest = ModelManifest.model_validate_json(path.read_bytes())
+    onnx = OnnxAgreement(usable=False, reason="made so for a test")
+    path.write_text(manifest.model_copy(update={"onnx": onnx}).model_dump_json())
+    port = find_free_port()
+    arguments = ("--model-name=toy", f"--model-dir={directory}", f"--port={port}")
+    url = f"http://127.0.0.1:{port}"
+    with running_module("mlops_assets.serving.predictor", *arguments) as process:
+        wait_for(f"{url}/v2/health/ready", process, 60)
+        metadata = httpx.get(f"{url}/v2/models/toy", trust_env=False).json()
+        rows = {"instances": [[1.5, 20, "never seen", True], [None, None, None, None]]}
+        answer = httpx.post(f"{url}/v1/models/toy:predict", json=rows, trust_env=False)
+        mapped = Path(f"/proc/{process.pid}/maps").read_text()
+        n_bytes = psutil.Process(process.pid).memory_info().rss
+    assert (metadata["platform"], answer.status_code) == ("scikit-learn", 200)
+    assert ("sklearn" in mapped, "pandas" in mapped) == (True, False)
+    assert n_bytes <= 300e6
