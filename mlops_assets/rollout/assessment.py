@@ -23,6 +23,7 @@ SPLIT_ALPHA = 0.01
 """Chance that a right split is ever taken for a wrong one; it holds a rollout and ends none."""
 
 _MOST_TOLD = 3
+_LEVEL = 0.01  # a share of errors is known well enough within 1 %
 
 
 class Assessment(Record):
@@ -166,5 +167,8 @@ def _top(measure: Measured | None, criterion: Criterion, alpha: float) -> float:
         found = quantile_interval(measure, criterion.quantile, alpha_low=alpha, alpha_high=alpha)
         return found.high_edge if found is not None else math.inf
     if isinstance(measure, Moments) and criterion.metric == "error_ratio" and measure.n:
-        return error_difference(measure, None, alpha_low=alpha, alpha_high=alpha).high
+        found_share = error_difference(
+            measure, None, effect=criterion.margin or _LEVEL, alpha_low=alpha, alpha_high=alpha
+        )
+        return found_share.high
     return math.inf

@@ -62,12 +62,9 @@ class Rule:
         harm = self.alpha_harm / 2 if is_same and theirs is not None else self.alpha_harm
         low, high = (harm, self.alpha_pass) if upward else (self.alpha_pass, harm)
         is_flag = self.criterion.metric in _FLAGS or self.criterion.quality == "accuracy"
-        if is_flag and ratio >= 0:
-            return error_difference(mine, theirs, ratio=ratio, alpha_low=low, alpha_high=high)
+        estimate = error_difference if is_flag and ratio >= 0 else mean_difference
         effect = self._effect(theirs or mine)
-        return mean_difference(
-            mine, theirs, ratio=ratio, effect=effect, alpha_low=low, alpha_high=high
-        )
+        return estimate(mine, theirs, ratio=ratio, effect=effect, alpha_low=low, alpha_high=high)
 
     def _effect(self, arm: Moments) -> float:
         """The size of difference that matters: the margin, or a tenth of the spread without one."""

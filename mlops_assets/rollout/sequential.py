@@ -95,28 +95,44 @@ def error_difference(
     stable: Moments | None,
     *,
     ratio: float = 1.0,
+    effect: float,
     alpha_low: float,
     alpha_high: float,
 ) -> Interval:
-    """The interval of `flag_difference`, with each arm's values weighed by its design effect.
+    """An interval for `p_challenger - ratio · p_stable` of shares; the challenger's own without
+    a stable arm.
 
-    Without a stable arm, the interval of the challenger's own share.
+    Two intervals share the alpha, and the narrower end of either holds: that of `flag_difference`,
+    with each arm weighed by its design effect, which is right from the first value on; and that of
+    `mean_difference` once each arm has 40 values of either kind, which takes half as many requests
+    to see a small difference.
+
+    Args:
+        challenger: Sums of the challenger's flags.
+        stable: The other arm's; None: there is none.
+        ratio: Factor of the stable arm's share.
+        effect: Size of difference that matters, > 0.
+        alpha_low: Chance that the low end ever lies above the truth.
+        alpha_high: Chance that the high end ever lies below it.
 
     >>> one, other = Moments.of_flags(400, 60), Moments.of_flags(3600, 40)
-    >>> error_difference(one, other, alpha_low=0.01, alpha_high=0.05).low > 0.05
+    >>> error_difference(one, other, effect=0.02, alpha_low=0.01, alpha_high=0.05).low > 0.05
     True
     """
     if challenger.n == 0 or (stable is not None and stable.n == 0):
         return UNKNOWN
-    against = (0.0, 0.0) if stable is None else _weighed(stable)
-    low, high = flag_difference(
-        _weighed(challenger),
-        against,
-        ratio=0.0 if stable is None else ratio,
-        alpha_low=alpha_low,
-        alpha_high=alpha_high,
-    )
-    return Interval(float(low), float(high))
+    alphas = {"alpha_low": alpha_low / 2, "alpha_high": alpha_high / 2}
+    weighed = [_weighed(arm) for arm in (challenger, stable) if arm is not None]
+    factor, other = (0.0, (0.0, 0.0)) if stable is None else (ratio, weighed[1])
+    ends = flag_difference(weighed[0], other, ratio=factor, **alphas)
+    low, high = float(ends[0]), float(ends[1])
+    if min(min(total, n - total) for n, total in weighed) < _FEWEST_FLAGS:
+        return Interval(low, high)
+    near = mean_difference(challenger, stable, ratio=ratio, effect=effect, **alphas)
+    return Interval(max(low, near.low), min(high, near.high))
+
+
+_FEWEST_FLAGS = 40  # errors, and answers without: a normal distribution is near enough from there
 
 
 def normal_half_width(information: ArrayLike, *, alpha: float, effect: ArrayLike) -> Floats:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mlops_assets.rollout.evidence import Moments
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.presets import PRESETS, resolve_policy
-from mlops_assets.rollout.sequential import flag_difference
+from mlops_assets.rollout.sequential import error_difference
 from mlops_assets.spec.base import write_duration
 from mlops_assets.spec.rollout import RolloutSpec
 
@@ -67,13 +68,20 @@ def requests_needed(error_ratio: float, margin: float, alpha: float = 0.05) -> i
     With nine times as many requests of the stable version, as in a step of 10 %.
 
     >>> requests_needed(0.0, 0.02)
-    600
+    650
     """
-    n = np.unique(np.ceil(10 ** np.linspace(1, 7, 1200) / 50) * 50)
-    _, high = flag_difference(
-        (n, n * error_ratio), (9 * n, 9 * n * error_ratio), alpha_low=alpha, alpha_high=alpha
-    )
-    return int(n[np.argmax(high <= margin)])
+    for n in np.unique(np.ceil(10 ** np.linspace(1, 7, 1200) / 50) * 50).astype(int):
+        one, other = (_arm(int(m), error_ratio) for m in (n, 9 * n))
+        found = error_difference(one, other, effect=margin, alpha_low=alpha, alpha_high=alpha)
+        if found.high <= margin:
+            return int(n)
+    raise ValueError(f"margin {margin} is below what 10 million requests can tell")
+
+
+def _arm(n: int, error_ratio: float) -> Moments:
+    """An arm with just the errors that are to be expected."""
+    errors = n * error_ratio
+    return Moments(n=n, n_units=n, total=errors, size_squares=n, cross=errors, squares=errors)
 
 
 def build_section() -> str:

@@ -1,5 +1,6 @@
 """What the evidence says of each criterion, boundary by boundary."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,10 @@ SCORES = RNG.normal(0.5, 0.1, 4000)
 
 
 def arm(
-    measure: Measure | None, title: str, n: int | None = None, **slices: Any
+    measure: Measure | None,
+    title: str,
+    n: int | None = None,
+    slices: Mapping[str, Moments] | None = None,
 ) -> ArmEvidence:
     """An arm with one measure."""
     count = n if n is not None else measure.n if measure is not None else 0
@@ -218,14 +222,10 @@ def test_disagreement_is_judged_while_mirrored_only() -> None:
 
 def test_harm_in_one_slice_is_harm() -> None:
     criterion = {"metric": "error_ratio", "margin": 0.05, "slice_by": "plan"}
-    whole = Moments.of_flags(10_000, 200)
-    one = arm(whole, "error_ratio", basic=Moments.of_flags(9000, 0), pro=Moments.of_flags(300, 200))
-    other = arm(
-        Moments.of_flags(20_000, 20),
-        "error_ratio",
-        basic=Moments.of_flags(18_000, 18),
-        pro=Moments.of_flags(600, 2),
-    )
+    mine = {"basic": Moments.of_flags(9000, 0), "pro": Moments.of_flags(300, 200)}
+    theirs = {"basic": Moments.of_flags(18_000, 18), "pro": Moments.of_flags(600, 2)}
+    one = arm(Moments.of_flags(10_000, 200), "error_ratio", slices=mine)
+    other = arm(Moments.of_flags(20_000, 20), "error_ratio", slices=theirs)
     found = judged(criterion, one, other)
     assert found.verdict == "harmful"
     assert "error_ratio[pro]" in found.reason
@@ -234,7 +234,7 @@ def test_harm_in_one_slice_is_harm() -> None:
 
 def test_a_small_slice_holds_nothing_up() -> None:
     criterion = {"metric": "error_ratio", "margin": 0.05, "slice_by": "plan"}
-    one = arm(Moments.of_flags(10_000, 10), "error_ratio", pro=Moments.of_flags(3, 0))
+    one = arm(Moments.of_flags(10_000, 10), "error_ratio", slices={"pro": Moments.of_flags(3, 0)})
     other = arm(Moments.of_flags(20_000, 20), "error_ratio")
     found = judged(criterion, one, other)
     assert found.verdict == "healthy"
@@ -244,7 +244,7 @@ def test_a_small_slice_holds_nothing_up() -> None:
 def test_the_ten_largest_slices_are_judged() -> None:
     criterion = {"metric": "error_ratio", "margin": 0.05, "slice_by": "city"}
     slices = {f"city {n:02d}": Moments.of_flags(100 + n, 0) for n in range(30)}
-    found = judged(criterion, arm(Moments.of_flags(9000, 0), "error_ratio", **slices))
+    found = judged(criterion, arm(Moments.of_flags(9000, 0), "error_ratio", slices=slices))
     judged_slices = [r.criterion for r in found.readings[1:]]
     assert judged_slices == [f"error_ratio[city {n}]" for n in range(29, 19, -1)]
 

@@ -92,8 +92,8 @@ def test_an_interval_holds_its_estimate_and_shrinks_with_alpha(
 
 def test_an_empty_arm_tells_nothing() -> None:
     none, some = Moments.of_flags(0, 0), Moments.of_flags(100, 3)
-    assert error_difference(none, some, **BOTH) == sequential.UNKNOWN
-    assert error_difference(some, none, **BOTH) == sequential.UNKNOWN
+    assert error_difference(none, some, effect=0.1, **BOTH) == sequential.UNKNOWN
+    assert error_difference(some, none, effect=0.1, **BOTH) == sequential.UNKNOWN
     assert mean_difference(some, none, effect=0.1, **BOTH) == sequential.UNKNOWN
 
 
@@ -149,6 +149,35 @@ def test_looking_at_every_interval_does_not_fool_it() -> None:
     pooled = (s_c + s_s) / (n_c + n_s)
     spread = np.sqrt(np.maximum(pooled * (1 - pooled) * (1 / n_c + 1 / n_s), 1e-12))
     assert first_alarms((s_c / n_c - s_s / n_s) / spread > 1.645) > 0.25
+
+
+@pytest.mark.parametrize("p", [0.03, 0.3])
+def test_the_narrower_of_two_intervals_is_not_fooled_either(p: float) -> None:
+    n_c, s_c, n_s, s_s = simulated(p, p, n=60, looks=40)
+    looks = range(4, 40, 5)
+    alarms = [
+        [
+            error_difference(
+                Moments.of_flags(int(n_c[look, at]), int(s_c[look, at])),
+                Moments.of_flags(int(n_s[look, at]), int(s_s[look, at])),
+                effect=0.02,
+                **BOTH,
+            ).low
+            > 0
+            for at in range(60)
+        ]
+        for look in looks
+    ]
+    assert first_alarms(np.asarray(alarms)) <= 0.05
+
+
+@pytest.mark.parametrize(("n_errors", "is_narrower"), [(39, False), (40, True)])
+def test_many_errors_narrow_an_interval(n_errors: int, is_narrower: bool) -> None:
+    one, other = Moments.of_flags(2000, n_errors), Moments.of_flags(18_000, 400)
+    found = error_difference(one, other, effect=0.02, **BOTH)
+    alone = flag_difference((2000, n_errors), (18_000, 400), alpha_low=0.025, alpha_high=0.025)
+    assert (found.low > float(alone[0])) == is_narrower
+    assert (found.high < float(alone[1])) == is_narrower
 
 
 def test_harm_is_seen_soon() -> None:

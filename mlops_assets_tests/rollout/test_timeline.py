@@ -34,7 +34,7 @@ def test_every_step_of_every_preset_is_drawn() -> None:
 
 def test_tighter_margins_and_more_errors_need_more_requests() -> None:
     assert requests_needed(0.0, 0.01) > requests_needed(0.0, 0.02)
-    assert requests_needed(0.05, 0.02) > requests_needed(0.01, 0.02)
+    assert requests_needed(0.05, 0.01) > requests_needed(0.01, 0.01)
 
 
 def test_examples_run() -> None:
