@@ -77,7 +77,12 @@ class RealisedPerformance(Record):
 
 
 def measure_coverage(
-    rows: pl.DataFrame, subject: Subject, end: datetime, now: datetime
+    rows: pl.DataFrame,
+    subject: Subject,
+    *,
+    end: datetime,
+    now: datetime,
+    clock_tolerance: timedelta = timedelta(0),
 ) -> Coverage:
     """How much truth the rows of a window have.
 
@@ -87,6 +92,7 @@ def measure_coverage(
         subject: What the model answers.
         end: End of the window.
         now: Aware.
+        clock_tolerance: How far before its prediction a truth may come and not be early.
     """
     useless = unusable(rows, subject)
     rows = rows.filter(~useless)
@@ -99,7 +105,7 @@ def measure_coverage(
         n_with_truth=known.height,
         n_contradicted=int(rows["contradicted"].sum()),
         n_unreadable=int((has_truth & ~readable).sum()),
-        n_early=int((lag < timedelta(0)).sum()),
+        n_early=int((lag < -clock_tolerance).sum()),
         n_unusable=int(useless.sum()),
         age=max(now - end, timedelta(0)),
         median_lag=_as_lag(lag.median()),

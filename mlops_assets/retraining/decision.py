@@ -28,9 +28,8 @@ from mlops_assets.spec.retraining import RetrainingSpec
 
 Action = Literal["none", "retrain", "wait", "escalate"]
 RuleName = Literal[
-    "in_flight",
     "unconfirmed",
-    "triggered",
+    "in_flight",
     "quiet",
     "broken_data",
     "no_calm",
@@ -38,13 +37,13 @@ RuleName = Literal[
     "cooldown",
     "retry",
     "budget",
+    "triggered",
 ]
 
 RULE_MEANINGS: dict[RuleName, str] = {
-    "in_flight": "an attempt has not ended; there is never a second one beside it",
     "unconfirmed": "an attempt was decided and its run not seen yet; it is asked for again under "
     "the same key, which gives one run",
-    "triggered": "a trigger is met and nothing stands against it",
+    "in_flight": "an attempt has not ended; there is never a second one beside it",
     "quiet": "no trigger is met",
     "broken_data": "the latest window is broken; nothing is learned from such data",
     "no_calm": "windows kept violating under new champions; a person is called",
@@ -52,6 +51,7 @@ RULE_MEANINGS: dict[RuleName, str] = {
     "cooldown": "the last attempt ended a short while ago",
     "retry": "the last run failed; the trigger stays armed until the next may begin",
     "budget": "the period's runs or CPU minutes are used up",
+    "triggered": "a trigger is met and nothing stands against it, or a person asked",
 }
 """What each rule says, in the words of the docs, in the order in which they are asked."""
 

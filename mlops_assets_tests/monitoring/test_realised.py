@@ -49,7 +49,7 @@ def logged(n: int, *, n_with_truth: int | None = None, right: float = 0.8) -> pl
 
 
 def measured(rows: pl.DataFrame, **settings: Any) -> RealisedPerformance:
-    coverage = measure_coverage(rows, SUBJECT, END, END + DAY)
+    coverage = measure_coverage(rows, SUBJECT, end=END, now=END + DAY)
     spec = PerformanceSpec(**settings)
     return measure_realised(rows, coverage, SUBJECT, spec, np.random.default_rng(0))
 
@@ -110,6 +110,14 @@ def test_truth_before_its_prediction_counts_and_is_told() -> None:
     assert coverage.median_lag == -timedelta(minutes=1)
 
 
+@pytest.mark.parametrize(("seconds", "n_early"), [(60, 0), (59, 200)])
+def test_clocks_may_lie_a_little_apart(seconds: int, n_early: int) -> None:
+    rows = logged(200).with_columns(truth_received_at=START - timedelta(seconds=60))
+    tolerance = timedelta(seconds=seconds)
+    found = measure_coverage(rows, SUBJECT, end=END, now=END, clock_tolerance=tolerance)
+    assert found.n_early == n_early
+
+
 def test_answers_that_are_no_numbers_count_in_nothing_else() -> None:
     broken = logged(50).with_columns(probabilities=pl.lit([float("nan"), 0.5]))
     found = measured(pl.concat([logged(200), broken]))
@@ -118,7 +126,7 @@ def test_answers_that_are_no_numbers_count_in_nothing_else() -> None:
 
 
 def test_a_window_that_lasts_has_no_age() -> None:
-    assert measure_coverage(logged(1), SUBJECT, END, START).age == timedelta(0)
+    assert measure_coverage(logged(1), SUBJECT, end=END, now=START).age == timedelta(0)
 
 
 def test_only_a_proven_loss_carries_its_slices() -> None:

@@ -1,6 +1,7 @@
 """When a model is trained again: a table of rules, and what holds whatever happens."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -18,6 +19,7 @@ from mlops_assets.retraining.state import (
 from mlops_assets.spec.retraining import RetrainingSpec
 from mlops_assets_tests.monitoring.windows import DAY, START, held, window_of, worse
 
+DOCS = Path(__file__).parents[2] / "docs" / "monitoring.md"
 STATE = RetrainingState(model="churn", since=START)
 
 
@@ -322,8 +324,10 @@ def test_every_tick_tells_its_reason_and_whether_it_is_a_new_one() -> None:
     assert (again.changed, again.rule) == (False, "quiet")
 
 
-def test_every_rule_has_a_meaning() -> None:
+def test_every_rule_has_a_meaning_that_the_docs_tell() -> None:
     assert list(RULE_MEANINGS) == list(get_args(RuleName))
+    table = "".join(f"| `{rule}` | {meaning} |\n" for rule, meaning in RULE_MEANINGS.items())
+    assert table in DOCS.read_text()
 
 
 OUTCOMES: list[Outcome] = ["promoted", "refused", "rolled_back", "failed"]
