@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -24,15 +25,17 @@ from mlops_assets.spec import (
 )
 from mlops_assets_tests.serving.packages import NUMBERS
 
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
+_PORTS = (20_000, 32_000)  # the system gives callers ports from 32,768 on
 
 
 def find_free_port() -> int:
-    """A port that nothing listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nothing listens at, and that no caller is given before a server has it."""
+    while True:
+        port = random.SystemRandom().randrange(*_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(url: str, process: subprocess.Popen[str], seconds: float = _START_SECONDS) -> None:
@@ -103,7 +106,7 @@ def running_predictor(model_dir: Path, *more: str) -> Iterator[str]:
         yield url
 
 
-def toy_spec(name: str = "toy", ready_timeout_seconds: int = 20) -> ModelSpec:
+def toy_spec(name: str = "toy", ready_timeout_seconds: int = 60) -> ModelSpec:
     """The document of a model on the features of `packages.write_binary_model`."""
     return ModelSpec(
         name=name,
@@ -129,7 +132,7 @@ def toy_manifest(
     *,
     name: str = "toy",
     digest: str = "a" * 64,
-    seconds: int = 20,
+    seconds: int = 60,
 ) -> dict[str, Any]:
     """The InferenceService of a packaged toy model."""
     return build_inference_service(

@@ -107,7 +107,7 @@ def gateway(home: Path, mixed_model: Path) -> Iterator[Caller]:
     backend.set_traffic("toy", {"v1": 50, "v2": 50}, shadow="v3")
     port = find_free_port()
     with running_gateway(home, port):
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, 60.0)
         with calling(port, 200, 400, 404) as caller:
             yield caller
 

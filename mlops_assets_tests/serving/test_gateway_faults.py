@@ -45,7 +45,7 @@ def test_a_killed_gateway_takes_its_processes_with_it_and_comes_back(
         backend.apply(toy_manifest(positive_model, 3, name=name))
     with running_gateway(tmp_path, port) as first:
         for name in ("one", "two"):
-            backend.wait_ready(name, 3, 20.0)
+            backend.wait_ready(name, 3, 60.0)
         children = predictors_of(first.pid)
         assert len(children) == 2
         first.kill()
@@ -65,10 +65,10 @@ def test_the_former_version_comes_back_too_while_the_new_one_fails(
     port = find_free_port()
     backend.apply(toy_manifest(positive_model, 1))
     with running_gateway(tmp_path, port) as first:
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, 60.0)
         backend.apply(toy_manifest(positive_model / "missing", 2))
         with pytest.raises(Exception, match="v2 failed"):
-            backend.wait_ready("toy", 2, 20.0)
+            backend.wait_ready("toy", 2, 60.0)
         first.kill()
         first.wait()
     with running_gateway(tmp_path, port):
@@ -81,7 +81,7 @@ def test_a_crashed_revision_is_replaced_and_no_request_fails(
     backend = EmbeddedServing(tmp_path)
     backend.apply(toy_manifest(positive_model))
     with running_gateway(tmp_path, find_free_port()) as gateway:
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, 60.0)
         statuses: list[int] = []
         done = threading.Event()
 
@@ -111,7 +111,7 @@ def test_sigterm_ends_everything_with_code_0(tmp_path: Path, positive_model: Pat
     backend = EmbeddedServing(tmp_path)
     backend.apply(toy_manifest(positive_model))
     with running_gateway(tmp_path, find_free_port()) as gateway:
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, 60.0)
         children = predictors_of(gateway.pid)
         gateway.terminate()
         assert gateway.wait(10) == 0
@@ -154,7 +154,7 @@ def test_a_broken_manifest_is_told_and_hurts_no_other_service(
         .replace(positive_model.as_uri(), "s3://models/1")
     )
     with running_gateway(tmp_path, find_free_port()):
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, 60.0)
         cut, remote = backend.status("cut"), backend.status("remote")
         assert cut is not None
         assert (cut.phase, "is not JSON" in cut.reason) == ("failed", True)

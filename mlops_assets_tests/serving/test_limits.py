@@ -63,7 +63,7 @@ def gateway(home: Path, model: Path) -> Iterator[Target]:
     backend.apply(toy_manifest(model))
     port = find_free_port()
     with running_gateway(home, port, f"--max-body-seconds={BODY_SECONDS}") as process:
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, 60.0)
         yield Target(port, process)
 
 

@@ -29,7 +29,7 @@ def test_failed_requests_and_callers_are_known_by_revision(
     both["metadata"]["annotations"]["mlops-assets/entity-key"] = "customer"
     backend.apply(both)
     with running_gateway(tmp_path, find_free_port()):
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, 60.0)
         url = f"{backend.url}/v1/models/toy:predict"
         backend.set_traffic("toy", {"v1": 100}, shadow="v2")
         deadline = time.monotonic() + 10

@@ -23,7 +23,7 @@ def test_a_prediction_and_its_truth_meet_in_the_tables(
     backend = EmbeddedServing(tmp_path)
     backend.apply(toy_manifest(positive_model))
     with running_gateway(tmp_path, find_free_port()):
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, 60.0)
         answer = backend.predict("toy", [ROW, ROW])
         url = f"{backend.url}/v1/ground-truth"
         one = {"service": "toy", "id": answer["id"], "value": 1, "row": 1}
@@ -46,7 +46,7 @@ def test_a_shadow_answers_into_the_log_and_to_nobody(
     backend.set_traffic("toy", {"v1": 100}, shadow="v2")
     store = open_store(tmp_path)
     with running_gateway(tmp_path, find_free_port()):
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, 60.0)
         answers = [backend.predict("toy", [ROW]) for _ in range(20)]
         deadline = time.monotonic() + 10
         while store.scan_predictions("toy", shadow=True).collect().height < 20:
@@ -69,7 +69,7 @@ def test_a_policy_holds_from_the_request_to_the_table(tmp_path: Path, positive_m
     model["args"] += ["--log-leave-out=x1", "--log-hash=hours per day"]
     backend.apply(manifest)
     with running_gateway(tmp_path, find_free_port()):
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, 60.0)
         assert backend.predict("toy", [{**ROW, "x1": -77.25}])["predictions"] == [1]
         segments = list((tmp_path / "serving" / "segments" / "predictions").rglob("*.segment"))
         assert segments

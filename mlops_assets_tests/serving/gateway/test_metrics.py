@@ -96,7 +96,7 @@ def test_a_running_gateway_counts_requests_by_revision_and_what_nobody_answered(
     backend.apply(with_canary(toy_manifest(positive_model), shadow))
     row = {"x0": 3.0, "x1": -1.0, "hours per day": 0.5}
     with running_gateway(tmp_path, find_free_port()):
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, 60.0)
         with httpx.Client(base_url=str(backend.url), trust_env=False) as client:
             for n in range(3):
                 headers = {"x-revision": "v2"} if n else {}

@@ -42,7 +42,7 @@ def test_an_entity_stays_with_its_revision_while_shares_grow(
     backend.apply(manifest)
     users = range(60)
     with running_gateway(tmp_path, find_free_port()):
-        backend.wait_ready("toy", 1, 20.0)
+        backend.wait_ready("toy", 1, 60.0)
         first = revisions_of(backend.url, users)
         assert set(first) == {"v1", "v2"}
         assert revisions_of(backend.url, users) == first
