@@ -248,20 +248,37 @@ def connect(
     """
     from kubernetes import client, config
 
+    configuration = client.Configuration()
     try:
-        if kubeconfig is None and context is None:
-            try:
-                configuration = client.Configuration()
-                config.load_incluster_config(client_configuration=configuration)
-                return ClusterApi(client.ApiClient(configuration), namespace, timeout_seconds)
-            except config.ConfigException:
-                pass  # not in a pod
-        found = config.new_client_from_config(
-            None if kubeconfig is None else str(kubeconfig), context
+        if kubeconfig is None and context is None and _is_pod(configuration):
+            return build_api(configuration, namespace, timeout_seconds)
+        config.load_kube_config(
+            None if kubeconfig is None else str(kubeconfig),
+            context,
+            client_configuration=configuration,
         )
     except (config.ConfigException, OSError) as error:
         where = kubeconfig or "KUBECONFIG or ~/.kube/config"
         raise ClusterApiError(
             f"no cluster: {where} cannot be used ({error}), and this is no pod", 0, "NoConfig"
         ) from error
-    return ClusterApi(found, namespace, timeout_seconds)
+    return build_api(configuration, namespace, timeout_seconds)
+
+
+def build_api(configuration: Any, namespace: str, timeout_seconds: float) -> ClusterApi:
+    """The API of a namespace, by the library's `Configuration`."""
+    from kubernetes import client
+
+    configuration.retries = False  # `call` sees to that, by the answer
+    return ClusterApi(client.ApiClient(configuration), namespace, timeout_seconds)
+
+
+def _is_pod(configuration: Any) -> bool:
+    """Whether this process runs in a pod with a service account, which then is used."""
+    from kubernetes import config
+
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except config.ConfigException:
+        return False
+    return True

@@ -102,7 +102,7 @@ def render_knative(declared: Declared, found: KnativeTraffic) -> dict[str, Any]:
     stable, canary = blocks.values()
     if _remembers_canary(mark_of(stable), mark_of(canary), found):
         return _service(declared, stable, percent[declared.stable])
-    if mark_of(stable) not in (found.rolled_out, found.previous):
+    if not _shares_with(mark_of(canary), mark_of(stable), found):
         raise ServingError(
             f"mode Knative: a canary needs its stable revision {declared.stable} live first, with "
             "all requests; declare it alone and wait until it is ready"
@@ -121,7 +121,17 @@ def _remembers_canary(stable: str, canary: str, found: KnativeTraffic) -> bool:
     """Whether the stable revision is the latest and the canary the former one: as after a
     promotion, when the version before it is kept to go back to. No pod needs to start then."""
     is_latest = found.latest_created == found.latest_ready == stable
-    return is_latest and canary in (found.rolled_out, found.previous)
+    return is_latest and _shares_with(stable, canary, found)
+
+
+def _shares_with(latest: str, former: str, found: KnativeTraffic) -> bool:
+    """Whether KServe gives to this former revision what the latest one leaves.
+
+    It is the one that had all requests last. When that is the latest itself, a percent below 100
+    brings back the one before it.
+    """
+    had_all = found.rolled_out == latest == found.latest_created
+    return found.rolled_out == former or (had_all and found.previous == former)
 
 
 def _must_pin(wanted: str, found: KnativeTraffic) -> bool:

@@ -21,7 +21,10 @@ def documented() -> set[tuple[str, str]]:
 
 def use_all(site: Site, positive: Path, negative: Path) -> set[tuple[str, str]]:
     """A rollout with a failure, its state and its numbers; the rights it took."""
-    first = site.live(positive)
+    first = toy_manifest(positive)
+    del first["spec"]["predictor"]["model"]["terminationMessagePolicy"]
+    site.client().apply(first)
+    site.client().wait_ready("toy", 1, 10.0)
     backend, store = site.client(), ConfigMapStore(site.api)
     store.write("toy", "two", store.write("toy", "one", ""))
     store.services()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mlops_assets.kserve.api import ClusterApi
+from mlops_assets.kserve.api import ClusterApi, build_api
 from mlops_assets_tests.kubernetes.cluster import Cluster
 
 
@@ -10,8 +10,9 @@ def api_of(cluster: Cluster, timeout_seconds: float = 5.0) -> ClusterApi:
     """The namespace `default`; the first retry comes after 10 ms."""
     from kubernetes import client
 
-    library = client.ApiClient(client.Configuration(host=cluster.api.url))
-    return ClusterApi(library, "default", timeout_seconds, first_pause_seconds=0.01)
+    api = build_api(client.Configuration(host=cluster.api.url), "default", timeout_seconds)
+    api.first_pause_seconds = 0.01
+    return api
 
 
 def bare_service(name: str, **annotations: str) -> dict[str, Any]:
