@@ -22,24 +22,25 @@ FEW = 64
 thread of the server may wait, and getting it back costs more than the computation."""
 
 
+Row = Sequence[Any]
+
+
 class Batch(msgspec.Struct, frozen=True):
     """Columns of equal length, in the order of the model's features.
 
     Numbers and booleans are float64 with NaN where missing; categories are objects, `str` or None.
     Cutting rows into 30 columns and joining those again takes longer than the model itself, so a
-    batch keeps the form in which it came: columns, a matrix or rows.
+    batch keeps the form in which it came: columns or rows.
 
     Attributes:
         n_rows: Number of rows.
-        matrix: All columns side by side, when all are numbers and came so.
         rows: Rows of values, each of its feature's kind, when they came so.
         fields: The features, for rows.
     """
 
     n_rows: int
     _columns: tuple[NDArray[Any], ...] | None = None
-    matrix: NDArray[np.float64] | None = None
-    rows: list[tuple[Any, ...]] | None = None
+    rows: list[Row] | None = None
     fields: Sequence[FeatureField] = ()
 
     @property
@@ -50,7 +51,7 @@ class Batch(msgspec.Struct, frozen=True):
         if self.rows is not None:
             pairs = zip(self.fields, zip(*self.rows, strict=True), strict=True)
             return tuple(build_column(field, values, field.name) for field, values in pairs)
-        return () if self.matrix is None else tuple(self.matrix.T)
+        return ()
 
 
 class Answer(msgspec.Struct, frozen=True):

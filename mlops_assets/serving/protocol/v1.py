@@ -77,17 +77,13 @@ class V1Decoder:
             return None
         if rows is msgspec.UNSET or len(rows) > max_rows:
             return None
-        if self._all_numbers:
-            return Batch(len(rows), None, np.array(rows, dtype=np.float64))
-        return Batch(len(rows), None, None, rows, self._features)
+        return Batch(len(rows), None, rows, self._features)
 
     def _batch(self, rows: list[Any]) -> Batch:
         if any(type(row) is not tuple for row in rows):
             rows = [row if type(row) is tuple else msgspec.structs.astuple(row) for row in rows]
-        if self._all_numbers:
-            matrix = np.array(rows, dtype=np.float64)
-            if not (np.abs(matrix) > LARGEST).any():
-                return Batch(len(rows), None, matrix)
+        if self._all_numbers and not (np.abs(np.array(rows, dtype=np.float64)) > LARGEST).any():
+            return Batch(len(rows), None, rows, self._features)
         columns = zip(*rows, strict=True)
         return Batch(
             len(rows),
