@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from mlops_assets.cli.demo import demo
 from mlops_assets.cli.documents import check, new
 from mlops_assets.cli.platform import retire, status, up
 from mlops_assets.cli.rollout import rollout
@@ -31,6 +32,7 @@ app = typer.Typer(
 for _command in (up, status, new, check, predict, retire):
     app.command()(_command)
 app.add_typer(rollout)
+app.add_typer(demo)
 for _server in (predictor, sink):
     app.command(
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

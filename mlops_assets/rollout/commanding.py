@@ -18,7 +18,8 @@ def give_command(store: RolloutStore, service: str, command: Command) -> Rollout
         if content is None:
             raise RolloutError(f"{service} has no rollout")
         state = RolloutState.from_storage(content)
-        if state.is_ended:
+        may_return = state.phase == "succeeded" and not state.standby_released
+        if state.is_ended and not (may_return and command.kind in ("rollback", "abort")):
             over = f"the rollout of v{state.challenger.version} is over"
             raise RolloutError(f"{over} ({state.phase}): {state.reason}")
         told = state.with_command(command)

@@ -84,6 +84,7 @@ class _Cursor:
         ranges: Bounds of a regression's ranges, fixed before the first window.
         slices: By criterion, the values that are judged.
         waiting: How much waited for the table when it was last seen not to move, and since when.
+        existed: Whether the table was there.
     """
 
     since: str = ""
@@ -92,6 +93,7 @@ class _Cursor:
     ranges: list[float] = field(default_factory=list)
     slices: dict[str, list[str]] = field(default_factory=dict)
     waiting: list[Any] = field(default_factory=list)
+    existed: bool = False
 
     def to_text(self) -> str:
         return json.dumps({name: getattr(self, name) for name in self.__slots__})
@@ -272,7 +274,12 @@ class PredictionLogSource:
 
     def _require_moving(self, question: Question, cursor: _Cursor) -> None:
         """Refuse numbers of a table that records do not reach any more."""
-        waiting = self._waiting(question.service)
+        opened = self._open(question.service, PREDICTIONS)
+        if opened is None and cursor.existed:
+            uri = self._store.uri(question.service, PREDICTIONS)
+            raise ServingError(f"{uri} was there and is gone")
+        cursor.existed = opened is not None
+        waiting = self._waiting(question.service, opened)
         if waiting is None:
             cursor.waiting = []
             return
@@ -285,10 +292,9 @@ class PredictionLogSource:
                 f"{since:%H:%M:%S} (UTC) and nobody moves them; is the gateway's sink alive?"
             )
 
-    def _waiting(self, service: str) -> str | None:
+    def _waiting(self, service: str, opened: "DeltaTable | None") -> str | None:
         """How far the table is, when records wait for it; None when none does."""
         committed, waits = [], False
-        opened = self._open(service, PREDICTIONS)
         for path in list_segments(self._home.predictions / service):
             try:
                 size, first = path.stat().st_size, read_first(path)[1]

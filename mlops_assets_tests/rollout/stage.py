@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,7 +69,7 @@ class Stage:
     def play(self, rollout: RolloutSpec, **changes: Any) -> "Play":
         """A model whose document has a rollout."""
         self.n_services += 1
-        spec = toy_spec(f"toy{self.n_services}")
+        spec = toy_spec(f"toy{self.n_services}", ready_timeout_seconds=90)
         trusted = EstimatorSpec(estimator=spec.model.estimator, trusted_types=[TRUSTED])
         spec = spec.model_copy(update={"rollout": rollout, "model": trusted, **changes})
         notifier = ToldNotifier()
@@ -101,6 +101,7 @@ class Play:
     spec: ModelSpec
     world: World
     notifier: ToldNotifier
+    ahead: timedelta = timedelta(0)  # of this test's clock
     ticks: list[Ticked] = field(default_factory=list)
 
     def register(self, package: Path) -> int:
@@ -128,7 +129,7 @@ class Play:
                 mlflow_run_id=version.mlflow_run_id,
             )
         )
-        self.world.serving.wait_ready(self.spec.service, number, 30.0)
+        self.world.serving.wait_ready(self.spec.service, number, 90.0)
         self.stage.tracking.promote(self.spec.registered_model, number)
         return number
 
@@ -145,15 +146,15 @@ class Play:
         assert found is not None
         return found
 
-    def tick(self, now: datetime | None = None, **how: Any) -> Ticked:
+    def tick(self, **how: Any) -> Ticked:
         """One tick."""
-        ticked = tick(self.world, self.spec, now or datetime.now(UTC), **how)
+        ticked = tick(self.world, self.spec, datetime.now(UTC) + self.ahead, **how)
         assert ticked is not None
         self.ticks.append(ticked)
         return ticked
 
     def follow(
-        self, until: Callable[[RolloutState], bool], seconds: float = 60.0, pause: float = 0.15
+        self, until: Callable[[RolloutState], bool], seconds: float = 150.0, pause: float = 0.15
     ) -> RolloutState:
         """Ticks until the state is as wanted."""
         deadline = time.monotonic() + seconds

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from mlops_assets_tests.serving.running import running_gateway
 
 SECOND = timedelta(seconds=1)
 ERRORS = CriterionSpec(metric="error_ratio", margin=0.06)
-LATENCY = CriterionSpec(metric="latency", quantile=0.5, margin=2.0)
+LATENCY = CriterionSpec(metric="latency", quantile=0.5, margin=0.5)
 SCORES = CriterionSpec(metric="score_mean", margin=0.15, slice_by="hours per day")
 QUALITY = CriterionSpec(metric="quality", margin=0.25, required=True)
 
@@ -90,7 +90,7 @@ def test_one_that_answers_nan(stage: Stage, good: Path, tmp_path: Path) -> None:
 def test_one_that_is_ten_times_slower(stage: Stage, good: Path, tmp_path: Path) -> None:
     play = stage.play(quick(LATENCY))
     play.serve(good)
-    play.begin(write_linear(tmp_path / "slow", digest="2" * 64, busy_layers=10))
+    play.begin(write_linear(tmp_path / "slow", digest="2" * 64, busy_layers=150))
     with calling(play) as callers:
         state = play.follow(is_over)
     require_rolled_back(play, state)
@@ -140,14 +140,14 @@ def test_one_that_crashes_after_some_requests(stage: Stage, good: Path, tmp_path
 
 
 def test_one_that_leaks_memory(stage: Stage, good: Path, tmp_path: Path) -> None:
-    serving = ServingSpec(memory="300Mi")
+    serving = ServingSpec(memory="400Mi", ready_timeout_seconds=90)
     play = stage.play(quick(minimum_samples=100_000), serving=serving)
     play.serve(good)
-    play.begin(write_faulty(tmp_path / "leak", digest="2" * 64, leaks_megabytes=5))
+    play.begin(write_faulty(tmp_path / "leak", digest="2" * 64, leaks_megabytes=20))
     with calling(play) as callers:
         state = play.follow(is_over)
     require_rolled_back(play, state, phase="failed")
-    assert "300 MiB allowed" in state.reason
+    assert "400 MiB allowed" in state.reason
     assert callers.errors() == {}
 
 
@@ -183,12 +183,13 @@ def test_no_traffic_holds_and_then_follows_the_policy(
     play.serve(good)
     play.begin(write_linear(tmp_path / "same", digest="2" * 64))
     play.follow(lambda s: s.phase == "step" and s.confirmed.challenger == 50)
-    now = datetime.now(UTC)
     for hours in (1, 3, 5):
-        held = play.tick(now + timedelta(hours=hours))
+        play.ahead = timedelta(hours=hours)
+        held = play.tick()
         assert (held.decision.action, held.state.phase) == ("hold", "step")
         assert held.state.traffic.challenger == 50
-    state = play.tick(now + timedelta(hours=7)).state
+    play.ahead = timedelta(hours=7)
+    state = play.tick().state
     assert state.phase == "rolling_back"
     assert "nothing is proven" in state.reason
     state = play.follow(lambda s: s.is_ended)
@@ -198,22 +199,25 @@ def test_no_traffic_holds_and_then_follows_the_policy(
 def test_a_source_of_metrics_that_is_gone_never_promotes(
     stage: Stage, good: Path, tmp_path: Path
 ) -> None:
-    play = stage.play(quick(maximum_duration=timedelta(hours=6), inconclusive="ask"))
+    play = stage.play(
+        quick(maximum_duration=timedelta(hours=6), inconclusive="ask", minimum_samples=100_000)
+    )
     play.serve(good)
     play.begin(write_linear(tmp_path / "same", digest="2" * 64))
     with calling(play, pause=0.02):
-        play.follow(lambda s: s.phase == "step" and s.confirmed.challenger == 50)
+        play.follow(lambda s: s.phase == "step" and s.history[-1].n_challenger > 0)
     table = ServingHome.under(stage.home).tables / play.spec.service
     drain_home(stage.home)
     shutil.rmtree(table, ignore_errors=True)
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text("not a folder")
-    now = datetime.now(UTC)
-    held = play.tick(now + timedelta(minutes=1))
+    play.ahead = timedelta(minutes=1)
+    held = play.tick()
     assert held.evidence.source_error is not None
     assert held.decision.action == "hold"
     assert held.state.history[-1].verdict == "unknown"
-    state = play.tick(now + timedelta(hours=7)).state
+    play.ahead = timedelta(hours=7)
+    state = play.tick().state
     assert state.hold is not None
     assert state.hold.kind == "question"
     assert play.answering == {"v1": 50, "v2": 50}
@@ -254,15 +258,19 @@ def test_the_daemon_killed_in_mid_step(stage: Stage, good: Path, tmp_path: Path)
     document.write_text(play.spec.model_dump_json(exclude_unset=True))
     command = [sys.executable, "-m", "mlops_assets_tests.rollout.ticker"]
     with calling(play):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         n_killed = 0
         while not is_over(play.state):
+            before = play.state
             ticker = subprocess.Popen([*command, str(stage.home), str(document)])
-            time.sleep(1.5 + 0.1 * n_killed)  # long enough to load, and each time another place
-            ticker.kill()
+            while (play.state.phase, play.state.confirmed) == (before.phase, before.confirmed):
+                assert time.monotonic() < deadline, f"{before.phase}: {before.reason}"
+                time.sleep(0.002)
+                if is_over(play.state):
+                    break
+            ticker.kill()  # at once: what the state says is not done yet
             ticker.wait()
             n_killed += 1
-            assert time.monotonic() < deadline, f"{play.state.phase}: {play.state.reason}"
     assert n_killed > 1
     assert play.state.phase == "succeeded", play.state.reason
     assert play.answering == {"v2": 100}

@@ -223,6 +223,16 @@ def test_a_table_that_cannot_be_read_is_unknown(home: Path) -> None:
     assert not found.arms
 
 
+def test_a_table_that_was_there_and_is_gone_is_unknown(home: Path) -> None:
+    log, source = HandmadeLog(home), PredictionLogSource(home)
+    log.answer("v1", times(2), [0.5] * 2)
+    cursor = source.measure(question()).cursor
+    shutil.rmtree(ServingHome.under(home).tables / "toy")
+    found = source.measure(question(cursor=cursor))
+    assert found.source_error is not None
+    assert "was there and is gone" in found.source_error
+
+
 def test_records_that_nobody_moves_make_the_source_unknown_after_a_minute(home: Path) -> None:
     folder = ServingHome.under(home).predictions / "toy"
     writer = SegmentWriter(folder, encode(Preamble("toy", "v1", "1", [], None)))
