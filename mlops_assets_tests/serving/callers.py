@@ -53,7 +53,7 @@ class Callers:
         for thread in self._threads:
             thread.join()
 
-    def wait_answered(self, n_more: int, seconds: float = 30.0) -> None:
+    def wait_answered(self, n_more: int, seconds: float = 60.0) -> None:
         """Return once so many more requests were answered."""
         wanted = len(self.answered) + n_more
         deadline = time.monotonic() + seconds

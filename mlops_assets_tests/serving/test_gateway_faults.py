@@ -5,15 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
 from mlops_assets.serving.embedded import EmbeddedServing
+from mlops_assets_tests.serving.callers import calling
 from mlops_assets_tests.serving.running import (
     find_free_port,
     running_gateway,
@@ -80,31 +79,17 @@ def test_a_crashed_revision_is_replaced_and_no_request_fails(
 ) -> None:
     backend = EmbeddedServing(tmp_path)
     backend.apply(toy_manifest(positive_model))
-    with running_gateway(tmp_path, find_free_port()) as gateway:
+    port = find_free_port()
+    with running_gateway(tmp_path, port) as gateway:
         backend.wait_ready("toy", 1, 60.0)
-        statuses: list[int] = []
-        done = threading.Event()
-
-        def call() -> None:
-            with httpx.Client(trust_env=False, timeout=20) as client:
-                while not done.is_set():
-                    url = f"{backend.url}/v1/models/toy:predict"
-                    statuses.append(client.post(url, json={"instances": [ROW]}).status_code)
-
-        callers = [threading.Thread(target=call, daemon=True) for _ in range(2)]
-        for caller in callers:
-            caller.start()
-        for _ in range(2):
-            time.sleep(0.3)
-            (victim,) = predictors_of(gateway.pid)
-            os.kill(victim, signal.SIGKILL)
-            wait_until_ended([victim])
-            backend.predict("toy", [ROW])
-        done.set()
-        for caller in callers:
-            caller.join()
-        assert set(statuses) == {200}
-        assert len(statuses) > 20
+        with calling(port, n_callers=2) as callers:
+            for _ in range(2):
+                callers.wait_answered(10)
+                (victim,) = predictors_of(gateway.pid)
+                os.kill(victim, signal.SIGKILL)
+                wait_until_ended([victim])
+                callers.wait_answered(10)
+    assert (dict(callers.refused), callers.lost) == ({}, {})
 
 
 def test_sigterm_ends_everything_with_code_0(tmp_path: Path, positive_model: Path) -> None:

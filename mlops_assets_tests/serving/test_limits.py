@@ -28,7 +28,7 @@ BODY = b'{"instances": [[3, -1, 0.5]]}'
 HUGE = 100_000_000
 CHUNKED = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\n{JSON}transfer-encoding: chunked\r\n\r\n".encode()
 N_SLOW = 1_200
-BODY_SECONDS = 2
+BODY_SECONDS = 4
 
 
 @dataclass(frozen=True)
