@@ -89,7 +89,7 @@ class Selection:
             columns=(*columns, *([prediction] if prediction is not None else [])),
             slices=tuple(spec.monitoring.slices),
             time_column=time_column or spec.time_column,
-            block="hour" if spec.monitoring.window.every == "hour" else "day",
+            block="day" if spec.monitoring.window.every == "day" else "hour",
         )
 
 
