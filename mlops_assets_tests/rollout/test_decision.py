@@ -329,6 +329,16 @@ def test_harm_rolls_back_from_an_edited_split_too() -> None:
     scene.until("rolled_back")
 
 
+def test_an_edit_does_not_stop_a_rollback() -> None:
+    scene = in_step(arms=harmful())
+    scene.obeys = False
+    assert scene.tick().action == "roll_back"
+    scene.declared = Traffic(stable=50, challenger=50)
+    decision = scene.tick()
+    assert (decision.action, decision.traffic) == ("roll_back", Traffic(stable=100))
+    assert scene.state.hold is None
+
+
 def test_a_revision_of_somebody_else_in_the_split_is_an_edit() -> None:
     scene = in_step()
     scene.declared = Traffic(stable=90, challenger=5, other=5)
