@@ -8,6 +8,7 @@ gateway.json               address and process of the gateway that ran last
 gateway.lock               held by the gateway that runs
 log.key                    hashes columns of the prediction log; another key, other hashes
 rollouts/<service>.state   where a rollout of it stands, written by `rollout/file_store.py`
+retention/<service>.json   how long the log is kept, which holds for a service that was deleted
 segments/                  predictions, failed requests and ground truth on their way to the tables
 run/, logs/                sockets and logs of the revisions' processes
 """
@@ -68,6 +69,10 @@ class ServingHome:
     def log_key(self) -> Path:
         """Secret with which columns of the prediction log are hashed."""
         return self.root / "log.key"
+
+    def retention(self, service: str) -> Path:
+        """How long the log of a service is kept, as it declared last."""
+        return self.root / "retention" / f"{service}.json"
 
     @property
     def segments(self) -> Path:

@@ -115,6 +115,21 @@ def test_segments_of_another_version_add_their_columns(
     assert {"feature__genre", "feature__x"} < set(frame.columns)
 
 
+def test_a_feature_whose_kind_changed_has_a_column_for_each(
+    tmp_path: Path, store: PredictionStore
+) -> None:
+    for version, kind, body in (("1", "number", b"[[7,null]]"), ("2", "category", b'[["x",null]]')):
+        features = [("hours", kind), ("genre", "category")]
+        preamble = Preamble("toy", f"v{version}", version, features, [0, 1])
+        writer = SegmentWriter(tmp_path / version, encode(preamble))
+        writer.append(prediction(version, body=body))
+        writer.close()
+        assert drain(tmp_path / version, store, table=PREDICTIONS).n_rows == 1
+    frame = store.scan_predictions("toy").sort("prediction_id").collect()
+    assert frame["feature__hours"].to_list() == [7.0, None]
+    assert frame["feature__hours__category"].to_list() == [None, "x"]
+
+
 def test_truth_is_joined_and_what_is_odd_about_it_is_reported(
     tmp_path: Path, store: PredictionStore
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import LOG_RETENTION
 from mlops_assets.serving.home import ServingHome, write_json
-from mlops_assets.serving.prediction_log.retention import forget_old, oldest_day
+from mlops_assets.serving.prediction_log.retention import forget_old, retention_seconds
 from mlops_assets.serving.prediction_log.store import PREDICTIONS, PredictionStore
 
 NOW = datetime(2013, 3, 5, 12, tzinfo=UTC)
@@ -56,4 +56,20 @@ def test_a_senseless_retention_is_told_and_harms_no_other_service(tmp_path: Path
     log(store, "toy", NOW - timedelta(days=9), 1)
     assert forget_old(home, store, NOW) == 2
     with pytest.raises(ServingError, match="90d"):
-        oldest_day({"metadata": {"annotations": {LOG_RETENTION: "90d"}}}, NOW)
+        retention_seconds({"metadata": {"annotations": {LOG_RETENTION: "90d"}}})
+
+
+def test_the_tables_of_a_deleted_service_go_on_to_lose_their_days(tmp_path: Path) -> None:
+    home, store = ServingHome.under(tmp_path), PredictionStore(str(tmp_path / "tables"))
+    for service in ("gone", "changed"):
+        declare(home, service, "86400")
+        log(store, service, NOW, 1)
+    assert forget_old(home, store, NOW) == 0
+    declare(home, "changed", None)  # its owner wants to keep it
+    assert forget_old(home, store, NOW) == 0
+    for service in ("gone", "changed"):
+        home.manifest(service).unlink()
+    assert forget_old(home, store, NOW + timedelta(days=1)) == 0
+    assert forget_old(home, store, NOW + timedelta(days=2)) == 2
+    assert store.scan_predictions("gone").collect().is_empty()
+    assert store.scan_predictions("changed").collect().height == 1
