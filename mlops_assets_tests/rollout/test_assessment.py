@@ -65,7 +65,7 @@ SCORE = {"metric": "score_mean", "margin": 0.05, "required": True}
 
 @pytest.mark.parametrize(
     ("n_errors", "verdict"),
-    [(0, "healthy"), (27, "healthy"), (28, "undecided"), (60, "undecided"), (300, "harmful")],
+    [(0, "healthy"), (26, "healthy"), (27, "undecided"), (60, "undecided"), (300, "harmful")],
 )
 def test_errors_beside_one_percent(n_errors: int, verdict: str) -> None:
     one = arm(Moments.of_flags(1000, n_errors), "error_ratio")
