@@ -108,7 +108,7 @@ def gateway(home: Path, mixed_model: Path) -> Iterator[Caller]:
     port = find_free_port()
     with running_gateway(home, port):
         backend.wait_ready("toy", 1, 60.0)
-        with calling(port, 200, 400, 404) as caller:
+        with calling(port, 200, 400) as caller:
             yield caller
 
 

@@ -109,7 +109,7 @@ class GatewayApp:
         declared = RequestHeaders(headers).content_length
         body = await read_body(exchange, declared, self._settings.max_body_bytes, self._patience)
         items = read_truths(body, self._supervisor.statuses)
-        self._truths.write(items)
+        await self._truths.write(items)
         return json_reply({"accepted": len(items)})
 
     def stop_mirroring(self) -> None:

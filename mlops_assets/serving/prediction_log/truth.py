@@ -1,5 +1,6 @@
 """Ground truth as callers post it: checked, and durable before it is acknowledged."""
 
+import asyncio
 import base64
 import hmac
 import time
@@ -134,8 +135,8 @@ class TruthLog:
         self._folder = folder
         self._writers: dict[str, SegmentWriter] = {}
 
-    def write(self, items: list[TruthItem]) -> None:
-        """Write truths and have the disk hold them.
+    async def write(self, items: list[TruthItem]) -> None:
+        """Write truths and have the disk hold them. A slow disk holds up no other caller.
 
         Raises:
             RequestError: 503, the disk is full; those before the first that failed are written,
@@ -148,8 +149,7 @@ class TruthLog:
                 raise RequestError(503, "the disk is full", retry_after_seconds=60)
         used = {item.service for item in items}
         try:
-            for service in used:
-                self._writers[service].sync()
+            await asyncio.to_thread(_sync_all, [self._writers[service] for service in used])
         except OSError as error:
             raise RequestError(503, f"the disk: {error}", retry_after_seconds=10) from error
         n_spare = max(0, len(self._writers) - _MOST_OPEN)
@@ -166,6 +166,11 @@ class TruthLog:
         """Close the segments."""
         for writer in self._writers.values():
             writer.close()
+
+
+def _sync_all(writers: list[SegmentWriter]) -> None:
+    for writer in writers:
+        writer.sync()
 
 
 def _at_ns(item: TruthItem, now: int) -> int:

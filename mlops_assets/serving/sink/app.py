@@ -73,7 +73,7 @@ class SinkApp:
             limit = self._settings.max_body_bytes
             body = await read_body(exchange, declared, limit, self._patience)
             if path == _TRUTH:
-                return self._take_truth(body)
+                return await self._take_truth(body)
             return await self._take_events(headers, body)
         if method not in ("GET", "HEAD"):
             return method_reply(method, "GET")
@@ -94,9 +94,9 @@ class SinkApp:
             self._metrics.count_event(event.type)
         return json_reply({"accepted": len(events)})
 
-    def _take_truth(self, body: bytes) -> Reply:
+    async def _take_truth(self, body: bytes) -> Reply:
         items = read_truths(body)
-        self._truths.write(items)
+        await self._truths.write(items)
         self._metrics.count_truths(len(items))
         return json_reply({"accepted": len(items)})
 
