@@ -4,7 +4,6 @@ Here: the values that a feature may have, and how decoded JSON or tensor values 
 Not here: how requests are laid out (`v1.py`, `v2.py`) and how columns are fed to a model.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -108,8 +107,6 @@ def require_answers(numbers: NDArray[Any]) -> None:
     Raises:
         RequestError: 400, names the first such row. The model does not take missing values.
     """
-    if numbers.size <= FEW and math.isfinite(sum(numbers.ravel().tolist())):
-        return
     finite = np.isfinite(numbers)
     if not finite.all():
         row = int(np.argmin(finite.reshape(len(numbers), -1).all(axis=1)))

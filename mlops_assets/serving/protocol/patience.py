@@ -5,6 +5,7 @@ looks at what waits.
 """
 
 import asyncio
+import time
 from typing import Any
 
 from mlops_assets.serving.protocol.refusal import RequestError
@@ -31,10 +32,10 @@ class Patience:
     def begin(self) -> _Task:
         """The current task begins to wait."""
         task = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        self._started[task] = loop.time()
+        self._started[task] = time.monotonic()
         if not self._sweeps:
             self._sweeps = True
+            loop = asyncio.get_running_loop()
             loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
         return task
 
@@ -50,7 +51,7 @@ class Patience:
             raise RequestError(408, f"body: expected all of it in {self._seconds:g} s")
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        latest = loop.time() - self._seconds
+        latest = time.monotonic() - self._seconds
         late = []
         for task, started in self._started.items():
             if started > latest:
