@@ -56,7 +56,8 @@ def test_a_column_that_moved_is_named_with_its_numbers(reference: Sketch, nulls:
     assert report.columns[0].reason.endswith("among all columns)")
     assert "% of 200 values lie elsewhere (p " in report.columns[0].reason
     assert report.reason.endswith("1 of 5 columns moved, with 20% of the importance: age")
-    assert (report.share_ratio, report.weighted_share_ratio) == (0.2, pytest.approx(0.2))
+    assert report.share_ratio == 0.2
+    assert report.weighted_share_ratio == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,8 @@ def test_columns_count_by_their_importance(
 ) -> None:
     window = day(reference, age=pl.col("age") + 20)
     report = assess_drift(reference, window, POLICY, importance, nulls)
-    assert (report.state, report.weighted_share_ratio) == (state, pytest.approx(weighted))
+    assert report.state == state
+    assert report.weighted_share_ratio == pytest.approx(weighted)
 
 
 def test_a_trifle_in_many_rows_is_more_than_chance_and_does_not_matter() -> None:

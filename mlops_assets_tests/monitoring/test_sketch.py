@@ -1,4 +1,5 @@
 from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,7 @@ def test_windows_merge_to_what_one_reading_counts(cuts: list[int]) -> None:
     reference = shop_reference(700)
     rows = shop(500, seed=3, first_day=28, n_days=3)
     ends = [0, *sorted(cuts), 500]
-    parts = [
-        sketch_window(rows[low:high], reference.layout)
-        for low, high in zip(ends, ends[1:], strict=False)
-    ]
+    parts = [sketch_window(rows[low:high], reference.layout) for low, high in pairwise(ends)]
     parts = [part for part in parts if part.n_rows] or parts
     assert_same_counts(reduce(Sketch.merge, parts), sketch_window(rows, reference.layout))
 
@@ -150,7 +148,7 @@ def test_a_stored_sketch_is_read_as_it_was() -> None:
             lambda text: text.replace('"format": 1', '"format": 2'), "format 2", id="format"
         ),
         pytest.param(lambda text: text[:-20], "cannot be read", id="cut_off"),
-        pytest.param(lambda text: "[]", "cannot be read", id="other_json"),
+        pytest.param(lambda _: "[]", "cannot be read", id="other_json"),
         pytest.param(lambda text: text.replace("basic", "cheap"), "digest", id="other_bins"),
     ],
 )
