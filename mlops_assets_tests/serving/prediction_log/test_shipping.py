@@ -164,7 +164,7 @@ def test_predictions_reach_the_tables_through_kills_of_predictor_shipper_and_sin
 
     with predictor() as first, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         wait_for(f"http://127.0.0.1:{port}/v2/health/ready", first)
-        assert ask(client, 20) < 1.0  # there is no sink
+        assert ask(client, 20) < 10.0  # there is no sink, and nobody waits 30 s for one
         lines = client.get("/metrics").text.splitlines()
         unshipped = next(line for line in lines if line.startswith("mlops_unshipped_bytes"))
         assert int(unshipped.split()[-1]) > 0
@@ -176,7 +176,7 @@ def test_predictions_reach_the_tables_through_kills_of_predictor_shipper_and_sin
         wait_for(f"http://127.0.0.1:{port}/v2/health/ready", second)
         with running_sink(tmp_path, sink_port) as taking:
             ask(client, 20)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while count_unshipped_bytes(tmp_path / "log"):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
@@ -186,7 +186,7 @@ def test_predictions_reach_the_tables_through_kills_of_predictor_shipper_and_sin
         with running_sink(tmp_path, sink_port):
             ask(client, 5)
             second.terminate()  # what is left is shipped before it ends
-            assert second.wait(20) == 0
+            assert second.wait(60) == 0
             assert not list_segments(tmp_path / "log")
     drain_home(tmp_path)
     frame = open_store(tmp_path).scan_predictions("toy").collect()

@@ -32,14 +32,15 @@ def test_at_sigterm_all_that_was_acknowledged_is_in_the_tables(tmp_path: Path) -
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     bearer = {"authorization": "Bearer secret"}
-    with running_sink(tmp_path, port, f"--token-file={token}", f"--lake={lake}") as process:
+    options = (f"--token-file={token}", f"--lake={lake}", "--drain-seconds=60")
+    with running_sink(tmp_path, port, *options) as process:
         assert httpx.post(url, content=batch("a"), headers=BATCH).status_code == 401
         answer = httpx.post(url, content=batch("a"), headers=BATCH | bearer)
         assert (answer.status_code, answer.json()) == (200, {"accepted": 1})
         truth = {"service": "toy", "id": "a", "value": 1}
         assert httpx.post(f"{url}/v1/ground-truth", json=truth, headers=bearer).status_code == 200
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     judged = open_store(tmp_path, str(lake)).scan_judged("toy").collect()
     assert judged["truth"].to_list() == ["1"]
     assert not list(tmp_path.rglob("*.segment"))
@@ -49,7 +50,7 @@ def test_an_empty_token_file_is_refused(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("\n")
     command = [sys.executable, "-m", MODULE, f"--home={tmp_path}", f"--token-file={token}"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, f"{token}: expected a token" in ended.stderr) == (2, True)
 
 
@@ -118,7 +119,7 @@ def test_the_sink_moves_what_comes_without_being_stopped(tmp_path: Path) -> None
     with running_sink(tmp_path, port):
         httpx.post(f"http://127.0.0.1:{port}", content=batch("a"), headers=BATCH)
         store = open_store(tmp_path)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not store.scan_predictions("toy").collect().height:
             assert time.monotonic() < deadline
             time.sleep(0.1)
