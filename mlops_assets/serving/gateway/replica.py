@@ -87,13 +87,14 @@ class Replica:
     async def _keep_running(self) -> None:
         n_failures = 0
         while True:
-            self._become("starting", f"waits for its probe since attempt {n_failures + 1}")
+            words = f"waits for its probe since attempt {n_failures + 1}"
+            self._become("starting", self._with_crashes(words))
             was_ready = False
             try:
                 problem = await self._start_process()
                 if problem is None:
                     was_ready = True
-                    self._become("ready", self._ready_reason())
+                    self._become("ready", self._with_crashes("answered the probe"))
                     problem = await self._watch()
                     self.n_crashes += 1
                     self._last_crash = problem
@@ -107,11 +108,11 @@ class Replica:
                 self._become("failed", problem)
                 await asyncio.sleep(min(_LONGEST_BACKOFF_SECONDS, 2.0**n_failures))
 
-    def _ready_reason(self) -> str:
+    def _with_crashes(self, words: str) -> str:
         if not self.n_crashes:
-            return "answered the probe"
+            return words
         times = "once" if self.n_crashes == 1 else f"{self.n_crashes} times"
-        return f"answered the probe; before, it ended {times}: {self._last_crash}"
+        return f"{words}; before, it ended {times}: {self._last_crash}"
 
     def _become(self, phase: str, reason: str) -> None:
         if phase == "starting" and self.state.phase == "failed":
