@@ -5,7 +5,6 @@ begins a rollout, and the run returns: the rollout sensor (`automation/rollouts.
 of this asset whenever something must change. So this asset's history is the rollout's.
 """
 
-import contextlib
 import json
 import time
 from dataclasses import dataclass
@@ -67,6 +66,15 @@ class ServeConfig(dg.Config):
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a run has beside the world: MLflow whole, where people look, and what they asked."""
+
+    tracking: Tracking
+    ui_url: str | None
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Outcome:
     """What a run led to."""
 
@@ -106,7 +114,8 @@ def build_inference_service_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 rollouts.store.delete(spec.service)
                 outcome = _serve_at_once(world, spec, tracking, model_version)
             else:
-                outcome = _roll_out(world, spec, tracking, model_version, again=config.again)
+                asked = _Asked(tracking, rollouts.ui_url, config.again)
+                outcome = _roll_out(world, spec, model_version, asked)
             live, metadata = _describe(world, spec, outcome)
         return dg.MaterializeResult(
             value=live,
@@ -139,45 +148,51 @@ def _serve_at_once(
     return _Outcome(f"v{version.version} serves at once", answer=answer)
 
 
-def _roll_out(
-    world: World, spec: ModelSpec, tracking: Tracking, version: RegisteredVersion, *, again: bool
-) -> _Outcome:
+def _roll_out(world: World, spec: ModelSpec, version: RegisteredVersion, asked: _Asked) -> _Outcome:
     """Begin the version's rollout, or carry out the next step of the one that runs."""
     serving_version = declared_version(world.serving.declaration(spec.service))
     last = read_state(world, spec.service)
-    beginning = decide_beginning(version.version, serving_version, last, again=again)
+    beginning = decide_beginning(version.version, serving_version, last, again=asked.again)
     if beginning.kind == "direct":
         world.store.delete(spec.service)  # of a service that is gone
-        return _serve_at_once(world, spec, tracking, version)
+        return _serve_at_once(world, spec, asked.tracking, version)
     if beginning.kind == "serves" and (last is None or last.is_ended):
-        ticked = _tick(world, spec)
+        ticked = _tick(world, spec, asked)
         is_quiet = ticked is None or not ticked.decision.needs_run
         if ticked is None or (is_quiet and ticked.state.standby_released):
-            return _serve_at_once(world, spec, tracking, version)
+            return _serve_at_once(world, spec, asked.tracking, version)
         return _Outcome(beginning.reason, ticked.state)
+    if beginning.kind == "waits":
+        return _Outcome(beginning.reason, last)
     if beginning.kind == "supersede":
-        _end(world, spec, version.version)
+        _end(world, spec, asked, version.version)
     if beginning.kind in ("supersede", "begin"):
         begin(world, spec, version.version, datetime.now(UTC))
-    ticked = _tick(world, spec)
+    ticked = _tick(world, spec, asked)
     if ticked is None:
         return _Outcome(beginning.reason)
     words = f"{beginning.reason}; {ticked.decision.action}: {ticked.decision.reason}"
     return _Outcome(words, ticked.state, is_judged=ticked.decision.evaluated)
 
 
-def _tick(world: World, spec: ModelSpec, newest_version: int | None = None) -> Ticked | None:
+def _tick(
+    world: World, spec: ModelSpec, asked: _Asked, newest_version: int | None = None
+) -> Ticked | None:
     """One tick; again when another process, such as the sensor's, was at it at the same time."""
-    for _ in range(_MOST_TRIES - 1):
-        with contextlib.suppress(StateConflictError):
-            return tick(world, spec, datetime.now(UTC), newest_version=newest_version)
-    return tick(world, spec, datetime.now(UTC), newest_version=newest_version)
+    for left in reversed(range(_MOST_TRIES)):
+        now = datetime.now(UTC)
+        try:
+            return tick(world, spec, now, newest_version=newest_version, ui_url=asked.ui_url)
+        except StateConflictError:
+            if not left:
+                raise
+    return None
 
 
-def _end(world: World, spec: ModelSpec, newest_version: int) -> None:
+def _end(world: World, spec: ModelSpec, asked: _Asked, newest_version: int) -> None:
     """End the rollout that a newer version takes the place of."""
     deadline = time.monotonic() + _ENDS_WITHIN_SECONDS
-    while (ticked := _tick(world, spec, newest_version)) is not None:
+    while (ticked := _tick(world, spec, asked, newest_version)) is not None:
         if ticked.state.is_ended:
             return
         if time.monotonic() > deadline:

@@ -21,6 +21,7 @@ from mlops_assets.errors import MlopsError, StateConflictError
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.notify.notification import Notifier
 from mlops_assets.resources.rollout import RolloutBackend
+from mlops_assets.rollout.beginning import waiting_version
 from mlops_assets.rollout.registry import TrackingRegistry
 from mlops_assets.rollout.ticking import is_settled, tick
 from mlops_assets.rollout.world import World
@@ -32,6 +33,7 @@ SENSOR = "rollouts"
 TICK_SECONDS = 5
 KEY_TAG = "mlops/rollout-step"
 """Tag of a run: the change that it was launched for, without the number of the try."""
+_MOST_BEGINNINGS = 3  # of one version; one whose record is gone would be tried for ever
 _PRIORITY = "100"  # a rollback does not wait behind trainings
 _UNENDED = (
     dg.DagsterRunStatus.QUEUED,
@@ -75,7 +77,7 @@ def rollout_sensor() -> dg.SensorDefinition:
         )
         told = _Told()
         for spec in _specs(context):
-            _evaluate(context, world, spec, told)
+            _evaluate(context, world, spec, told, rollouts.ui_url)
         for line in told.lines:
             context.log.info(line)
         cursor = json.dumps(told.cursor, sort_keys=True)
@@ -101,14 +103,18 @@ def _specs(context: dg.SensorEvaluationContext) -> Iterator[ModelSpec]:
 
 
 def _evaluate(
-    context: dg.SensorEvaluationContext, world: World, spec: ModelSpec, told: _Told
+    context: dg.SensorEvaluationContext,
+    world: World,
+    spec: ModelSpec,
+    told: _Told,
+    ui_url: str | None,
 ) -> None:
     """One model; a fault in it is its own line, and the next one's turn comes."""
     now = datetime.now(UTC)
     try:
         if is_settled(world.store, spec.service, now):
             return
-        ticked = tick(world, spec, now, may_act=False)
+        ticked = tick(world, spec, now, may_act=False, ui_url=ui_url)
     except StateConflictError:
         told.lines.append(f"{spec.name}: another process is at it")
         return
@@ -126,25 +132,35 @@ def _evaluate(
         "action": decision.action,
         "reason": decision.reason,
     }
+    waiting = waiting_version(ticked.state, ticked.evidence.aliases)
     if decision.needs_run and not ticked.was_carried_out:
-        request = _request(context, spec, decision.run_key)
-        if request is None:
-            told.lines.append(f"{spec.name}: its run is under way")
-        else:
-            told.requests.append(request)
+        _ask_for_run(context, spec, decision.run_key, told)
+    elif waiting is not None:
+        told.lines.append(f"{spec.name}: v{waiting} waited, and its rollout begins")
+        _ask_for_run(context, spec, f"{spec.service}:begin:v{waiting}", told, most=_MOST_BEGINNINGS)
 
 
-def _request(
-    context: dg.SensorEvaluationContext, spec: ModelSpec, key: str
-) -> dg.RunRequest | None:
-    """The run that carries a step out; None while one of this model is under way."""
+def _ask_for_run(
+    context: dg.SensorEvaluationContext,
+    spec: ModelSpec,
+    key: str,
+    told: _Told,
+    most: int | None = None,
+) -> None:
+    """Asks for the run that carries a change out, unless one of this model is under way."""
     of_model = {ROLLOUT_TAG: spec.name}
     unended = dg.RunsFilter(tags=of_model, statuses=list(_UNENDED))
     if context.instance.get_runs(unended, limit=1):
-        return None
+        told.lines.append(f"{spec.name}: its run is under way")
+        return
     former = context.instance.get_runs(dg.RunsFilter(tags={**of_model, KEY_TAG: key}))
-    return dg.RunRequest(
-        run_key=f"{key}:try-{len(former) + 1}",
-        asset_selection=[dg.AssetKey([spec.name, "inference_service"])],
-        tags={**of_model, KEY_TAG: key, "dagster/priority": _PRIORITY},
+    if most is not None and len(former) >= most:
+        told.lines.append(f"{spec.name}: given up after {most} runs; see their logs")
+        return
+    told.requests.append(
+        dg.RunRequest(
+            run_key=f"{key}:try-{len(former) + 1}",
+            asset_selection=[dg.AssetKey([spec.name, "inference_service"])],
+            tags={**of_model, KEY_TAG: key, "dagster/priority": _PRIORITY},
+        )
     )

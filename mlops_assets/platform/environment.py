@@ -75,6 +75,7 @@ def process_environment(
         "DAGSTER_HOME": str(home.dagster),
         "MLOPS_GATEWAY_URL": addresses.urls["gateway"],
         "MLOPS_MLFLOW_UI_URL": addresses.urls["mlflow"],
+        "MLOPS_DAGSTER_UI_URL": addresses.urls["dagster"],
         "MLFLOW_TRACKING_URI": f"sqlite:///{home.mlflow_database}",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # it starts 15 processes with 2 GB
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",

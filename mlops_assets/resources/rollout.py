@@ -14,16 +14,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RolloutBackend:
-    """Where states are kept, and where numbers come from."""
+    """Where states are kept, where numbers come from, and where people look at Dagster."""
 
     store: "RolloutStore"
     source: "MetricsSource"
+    ui_url: str | None = None
 
 
 class EmbeddedRolloutResource(dg.ConfigurableResource[RolloutBackend]):
     """States beside the manifests of this machine, numbers from its prediction log."""
 
     home: str = Field(description="MLOPS_HOME.")
+    ui_url: str | None = Field(None, description="Dagster's pages; notifications point there.")
 
     def create_resource(self, context: dg.InitResourceContext) -> RolloutBackend:  # noqa: ARG002
         """The file store and the prediction log."""
@@ -32,6 +34,5 @@ class EmbeddedRolloutResource(dg.ConfigurableResource[RolloutBackend]):
         from mlops_assets.serving.home import ServingHome
 
         home = Path(self.home)
-        return RolloutBackend(
-            FileStore(ServingHome.under(home).rollouts), PredictionLogSource(home)
-        )
+        store = FileStore(ServingHome.under(home).rollouts)
+        return RolloutBackend(store, PredictionLogSource(home), self.ui_url)

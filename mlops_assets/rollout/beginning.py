@@ -5,14 +5,15 @@ compared with, and one that serves already has nowhere to go. One that was rolle
 again by itself: the same data gives the same version, and so would the same evidence.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from mlops_assets.errors import RolloutError
 from mlops_assets.kserve.manifest import MODEL_VERSION, revision_name
-from mlops_assets.modeling.mlflow_registry import PREVIOUS
-from mlops_assets.rollout.state import RolloutState, VersionRef
+from mlops_assets.modeling.mlflow_registry import CHALLENGER, PREVIOUS
+from mlops_assets.rollout.state import PROMOTED, RolloutState, VersionRef
 from mlops_assets.rollout.world import World
 from mlops_assets.serving.backend import Declaration
 from mlops_assets.spec import ModelSpec
@@ -25,12 +26,13 @@ class Beginning:
     Attributes:
         kind: direct: it serves at once, there is nobody to compare it with. serves: it serves
             already. under_way: its rollout runs. supersede: that of another version runs, which
-            ends first. begin: a rollout begins. refused: it was rolled back, and nobody asked to
-            try it again.
+            ends first. waits: another version was promoted and is still watched; the rollout sensor
+            begins this one's rollout after it. begin: a rollout begins. refused: it was rolled
+            back, and nobody asked to try it again.
         reason: In words.
     """
 
-    kind: Literal["direct", "serves", "under_way", "supersede", "begin", "refused"]
+    kind: Literal["direct", "serves", "under_way", "supersede", "waits", "begin", "refused"]
     reason: str
 
 
@@ -55,6 +57,10 @@ def decide_beginning(
     if last is not None and is_active:
         if last.challenger.version == version:
             return Beginning("under_way", f"v{version} is {last.phase}: {last.reason}")
+        if last.phase in (*PROMOTED, "rolling_back") and last.stable.version != version:
+            return Beginning(
+                "waits", f"v{version} waits until v{last.challenger.version} is settled"
+            )
         if last.stable.version != version:
             return Beginning(
                 "supersede", f"v{version} takes the place of v{last.challenger.version}"
@@ -69,6 +75,14 @@ def decide_beginning(
         reason = f"v{version} was rolled back ({last.reason}); it is not tried again"
         return Beginning("refused", reason)
     return Beginning("begin", f"v{version} is rolled out, v{serving_version} serves")
+
+
+def waiting_version(state: RolloutState, aliases: Mapping[str, int] | None) -> int | None:
+    """The registered version that waits for the end of a rollout that is over; None: none does."""
+    newest = (aliases or {}).get(CHALLENGER)
+    if not state.is_ended or newest is None or newest <= state.challenger.version:
+        return None
+    return newest
 
 
 def declared_version(declaration: Declaration | None) -> int | None:

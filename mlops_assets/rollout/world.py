@@ -19,7 +19,7 @@ from mlops_assets.rollout.metrics_source import Measured, MetricsSource, Questio
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.registry import VersionRegistry
 from mlops_assets.rollout.roles import block_of, revisions_of, to_traffic
-from mlops_assets.rollout.state import RolloutState
+from mlops_assets.rollout.state import PROMOTED, RolloutState
 from mlops_assets.rollout.store import RolloutStore
 from mlops_assets.serving.backend import Declaration, RevisionStatus, ServiceStatus, ServingBackend
 from mlops_assets.serving.prediction_log.records import label_text
@@ -68,7 +68,7 @@ def observe(
     probe, message = None, ""
     if policy.verify and not state.traffic.challenger and health["challenger"].phase == "ready":
         probe, message = _probe(world, declaration, state)
-    has_baseline = policy.baseline and health["baseline"].phase != "absent"
+    has_baseline = policy.baseline and state.phase not in PROMOTED
     evidence = Evidence(
         since=state.evidence_from,
         until=max(now, state.evidence_from),

@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from mlops_assets.errors import RolloutError, StateConflictError
-from mlops_assets.rollout.beginning import begin, decide_beginning, read_state
+from mlops_assets.rollout.beginning import (
+    begin,
+    decide_beginning,
+    read_state,
+    waiting_version,
+)
 from mlops_assets.rollout.commanding import give_command
 from mlops_assets.rollout.state import Command, CommandKind, RolloutState, VersionRef
 from mlops_assets.rollout.ticking import is_settled, tick
@@ -22,7 +27,7 @@ STEP = timedelta(seconds=10)
 def small_world(error_ratio: float = 0.0, **changes: Any) -> SmallWorld:
     settings: dict[str, Any] = {
         "strategy": "canary",
-        "steps": [20, 60],
+        "steps": [20, 49 if changes.get("baseline") else 60],
         "interval": STEP,
         "minimum_samples": 100,
         "warm_up_requests": 0,
@@ -253,6 +258,7 @@ def ended(phase: str, challenger: int = 2) -> RolloutState:
         pytest.param(2, 1, ended("step"), False, "under_way", id="twice_is_once"),
         pytest.param(3, 1, ended("step"), False, "supersede", id="a_newer_one_takes_its_place"),
         pytest.param(1, 1, ended("step"), False, "under_way", id="the_serving_one_ends_nothing"),
+        pytest.param(3, 2, ended("watching"), False, "waits", id="a_promoted_one_is_settled_first"),
         pytest.param(2, 1, ended("rolled_back"), False, "refused", id="not_tried_again"),
         pytest.param(2, 1, ended("rolled_back"), True, "begin", id="unless_somebody_asks"),
         pytest.param(2, 1, ended("aborted"), False, "begin", id="an_aborted_one_may_be_tried"),
@@ -263,3 +269,34 @@ def test_what_a_registered_version_leads_to(
     version: int, serving: int | None, last: RolloutState | None, again: bool, kind: str
 ) -> None:
     assert decide_beginning(version, serving, last, again=again).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("phase", "aliases", "waiting"),
+    [
+        pytest.param("succeeded", {"champion": 2, "challenger": 3}, 3, id="a_newer_one"),
+        pytest.param("rolled_back", {"champion": 1, "challenger": 2}, None, id="the_one_that_lost"),
+        pytest.param("watching", {"champion": 2, "challenger": 3}, None, id="not_over_yet"),
+        pytest.param("succeeded", {"champion": 2}, None, id="none"),
+        pytest.param("succeeded", None, None, id="unknown"),
+    ],
+)
+def test_a_version_that_waited_for_the_end_is_seen(
+    phase: str, aliases: dict[str, int] | None, waiting: int | None
+) -> None:
+    assert waiting_version(ended(phase), aliases) == waiting
+
+
+def test_a_baseline_runs_until_the_promotion() -> None:
+    world = small_world(baseline=True)
+    begin(seams(world), world.spec, 2, START)
+    tick(seams(world), world.spec, START)
+    told = world.declaration("toy")
+    assert told is not None
+    assert told.revisions == ("v1", "v2", "v1-baseline")
+    state = play_on(world, START)
+    assert state.phase == "succeeded", state.reason
+    told = world.declaration("toy")
+    assert told is not None
+    assert told.revisions == ("v2",)
+    assert any("v1-baseline" in split for split in world.splits_seen)
