@@ -419,11 +419,12 @@ def _extreme(
 def _share_bound(n: float, p: float, spread: float, side: int) -> float:
     """The share of n values at or below the true p-quantile that is never passed on one side."""
     inside, outside = p, (0.0 if side < 0 else 1.0)
+    whole = math.lgamma(n + 1) + math.log(math.pi)
 
     def excess(share: float) -> float:
-        count, total = np.asarray(n), np.asarray(n * share)
-        chance = _log_chance(count, total, np.asarray(p))
-        return float(_log_mixture(count, total) - chance)
+        below, above = n * share, n * (1 - share)
+        mixture = math.lgamma(below + 0.5) + math.lgamma(above + 0.5) - whole
+        return mixture - below * math.log(p) - above * math.log(1 - p)
 
     if excess(outside) < spread:
         return outside

@@ -5,12 +5,11 @@ two marks; a test keeps them current.
 """
 
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-
-import numpy as np
 
 from mlops_assets.rollout.evidence import Moments
 from mlops_assets.rollout.policy import RolloutPolicy
@@ -70,12 +69,13 @@ def requests_needed(error_ratio: float, margin: float, alpha: float = 0.05) -> i
     >>> requests_needed(0.0, 0.02)
     650
     """
-    for n in np.unique(np.ceil(10 ** np.linspace(1, 7, 1200) / 50) * 50).astype(int):
-        one, other = (_arm(int(m), error_ratio) for m in (n, 9 * n))
+
+    def passes(n: int) -> bool:
+        one, other = _arm(n, error_ratio), _arm(9 * n, error_ratio)
         found = error_difference(one, other, effect=margin, alpha_low=alpha, alpha_high=alpha)
-        if found.high <= margin:
-            return int(n)
-    raise ValueError(f"margin {margin} is below what 10 million requests can tell")
+        return found.high <= margin
+
+    return 50 * bisect_left(range(200_000), True, lo=1, key=lambda fifties: passes(50 * fifties))
 
 
 def _arm(n: int, error_ratio: float) -> Moments:
