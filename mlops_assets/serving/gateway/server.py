@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -68,6 +69,8 @@ async def _serve(settings: GatewaySettings) -> None:
     _LOG.info("the serving gateway of %s listens at %s", settings.home, url)
     sinking = asyncio.get_running_loop().create_task(keep_sinking(settings.home))
     ticking.add_done_callback(lambda task: None if task.cancelled() else server.stop())
+    gc.collect()
+    gc.freeze()  # what is loaded stays: no collection needs to walk through it
     await server.serve()
     if ticking.done():
         _LOG.error("the supervisor ended: %r", ticking.exception())
