@@ -101,12 +101,14 @@ def _judge(
     from mlops_assets.modeling.evaluation import evaluate
     from mlops_assets.modeling.gates import judge
     from mlops_assets.modeling.plots import draw_plots
+    from mlops_assets.monitoring.at_evaluation import build_reference_files
 
     now = datetime.now(UTC)
     with _contestants(spec, trained, tracking) as both:
         found = evaluate(spec, built, both.candidate, both.champion, now)
         gates = judge(found, spec.gates)
         plots = draw_plots(spec, built, both.candidate)
+        references = build_reference_files(spec, built, both.candidate, now)
         card = build_card(
             CardEvidence(
                 spec=spec,
@@ -120,12 +122,16 @@ def _judge(
                 training_warnings=trained.warnings,
             )
         )
-    files = {f"plots/{name}": png for name, png in plots.items()} | {
-        "evaluation.json": found.model_dump_json(indent=1).encode(),
-        "model_card.md": card.markdown.encode(),
-        "model_card.html": card.html.encode(),
-        "model_card.json": card.json.encode(),
-    }
+    files = (
+        {f"plots/{name}": png for name, png in plots.items()}
+        | dict(references)
+        | {
+            "evaluation.json": found.model_dump_json(indent=1).encode(),
+            "model_card.md": card.markdown.encode(),
+            "model_card.html": card.html.encode(),
+            "model_card.json": card.json.encode(),
+        }
+    )
     return JudgedModel(candidate=trained, evaluation=found, gates=gates), files, card.markdown
 
 

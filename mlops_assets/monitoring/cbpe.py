@@ -20,6 +20,7 @@ several classes each against the rest); Platt (1999), Advances in Large Margin C
 and the smoothed ends); Niculescu-Mizil and Caruana (2005), ICML 22:625 (isotonic from 1,000 rows).
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -114,6 +115,7 @@ def estimate_classes(
     probabilities: Floats,
     rng: np.random.Generator,
     *,
+    metrics: Sequence[Metric] = metrics_of("binary"),
     n_draws: int = N_DRAWS,
     confidence: float = 0.95,
 ) -> dict[Metric, Estimate]:
@@ -124,6 +126,7 @@ def estimate_classes(
         probabilities: [rows, classes], as the model gave them; the predicted class is that of the
             largest.
         rng: Of the redraws.
+        metrics: Which.
         n_draws: Redraws of the rows behind each interval.
         confidence: Level of the intervals. They hold what redrawing the rows changes, and not that
             the calibration may be wrong.
@@ -133,9 +136,7 @@ def estimate_classes(
         rows = np.sort(rng.choice(len(probabilities), most_rows, replace=False))
         calibrated, probabilities = calibrated[rows], probabilities[rows]
     copied = _Copies(calibrated, probabilities)
-    built: dict[Metric, StatisticOf] = {
-        metric: copied.statistic_of(metric) for metric in metrics_of("binary")
-    }
+    built: dict[Metric, StatisticOf] = {m: copied.statistic_of(m) for m in metrics}
     n_rows = len(probabilities)
     found = resample(built, n_rows, n_draws, rng)
     return {m: as_estimate(m, drawn, n_rows, confidence) for m, drawn in found.items()}

@@ -9,6 +9,7 @@ its own has come (`monitoring.performance.minimum_truth_ratio`); until then its 
 and conclude nothing.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -138,13 +139,18 @@ def measure_realised(
 
 
 def measure_metrics(
-    answers: Answers, rng: np.random.Generator, *, n_draws: int = N_DRAWS, confidence: float = 0.95
+    answers: Answers,
+    rng: np.random.Generator,
+    *,
+    metrics: Sequence[Metric] | None = None,
+    n_draws: int = N_DRAWS,
+    confidence: float = 0.95,
 ) -> dict[Metric, Estimate]:
-    """Every metric of the task on rows whose truth is known, with its percentile interval."""
+    """Metrics, by default all of the task, on rows whose truth is known, with their percentile
+    intervals."""
     task = answers.subject.task
-    built: dict[Metric, StatisticOf] = {
-        metric: statistic_of(task, metric, answers) for metric in metrics_of(task)
-    }
+    chosen = metrics_of(task) if metrics is None else metrics
+    built: dict[Metric, StatisticOf] = {m: statistic_of(task, m, answers) for m in chosen}
     found = resample(built, answers.n_rows, n_draws, rng)
     return {
         metric: as_estimate(metric, drawn, answers.n_rows, confidence)

@@ -60,6 +60,7 @@ def test_metadata_answers_which_data_code_run_and_manifest(
     assert manifest["kind"] == "InferenceService"
     artifacts = {file.path for file in platform.tracking.client.list_artifacts(run.info.run_id)}
     assert {"plots", "model_card.html", "evaluation.json"} <= artifacts
+    assert {"performance_reference.json", "quality_profile.json"} <= artifacts
 
 
 def test_the_same_data_and_code_give_the_same_version(platform: Platform, folder: Path) -> None:

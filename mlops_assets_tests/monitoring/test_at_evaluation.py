@@ -1,0 +1,98 @@
+"""What an evaluation leaves for later windows, made of really packaged models."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from mlops_assets.modeling.split import TIME
+from mlops_assets.monitoring.answers import Subject
+from mlops_assets.monitoring.at_evaluation import (
+    PERFORMANCE_FILE,
+    QUALITY_FILE,
+    build_reference_files,
+    refer_performance,
+    refer_quality,
+    subject_of,
+)
+from mlops_assets.monitoring.performance_reference import PerformanceReference
+from mlops_assets.monitoring.quality import QualityProfile
+from mlops_assets_tests.modeling.conftest import PackagedModel, package
+from mlops_assets_tests.modeling.toy import LATER, START, document, tree_document
+
+CONTRACT = {
+    "columns": {
+        "hours": {"type": "number", "minimum": 0},
+        "genre": {"type": "string", "nullable": True, "categories": ["rock", "jazz", "pop"]},
+        "age": {"type": "integer"},
+    }
+}
+DOCUMENTS: dict[str, Any] = {
+    "binary": tree_document(contract=CONTRACT),
+    "multiclass": document(target={"column": "effect", "task": "multiclass"}),
+    "regression": document(
+        target={"column": "score", "task": "regression"},
+        time_column="at",
+        split={"method": "time", "validation_ratio": 0.3},
+        model={"estimator": "sklearn.linear_model.Ridge"},
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=DOCUMENTS)
+def model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> PackagedModel:
+    folder: Path = tmp_path_factory.mktemp(request.param)
+    return package(DOCUMENTS[request.param], folder / "model")
+
+
+def test_both_files_are_read_back(model: PackagedModel) -> None:
+    files = build_reference_files(model.spec, model.built, model.as_contestant(), LATER)
+    performance = PerformanceReference.from_storage(files[PERFORMANCE_FILE].decode())
+    quality = QualityProfile.model_validate_json(files[QUALITY_FILE])
+    assert performance.n_rows == model.built.facts.n_validation
+    assert quality.n_rows == model.built.frame.height
+    assert all(len(content) < 500_000 for content in files.values())
+
+
+def test_the_estimate_is_of_the_monitored_metric(model: PackagedModel) -> None:
+    found = refer_performance(model.spec, model.built, model.as_contestant(), LATER)
+    metric = model.spec.monitored_metric
+    assert found.reason == ""
+    before, now = found.realised[metric].value, found.estimated[metric].value
+    assert before is not None
+    assert now == pytest.approx(before, rel=0.15)
+    assert {column.column for column in found.losses.columns} == {"hours", "age", "genre", "alone"}
+
+
+def test_rows_dated_after_the_decision_are_left_out(model: PackagedModel) -> None:
+    if TIME not in model.built.frame.columns:
+        assert model.spec.time_column is None
+        return
+    found = refer_performance(model.spec, model.built, model.as_contestant(), START)
+    assert (found.n_rows, bool(found.reason)) == (0, True)
+
+
+def test_what_a_model_answers_is_told_by_its_manifest(model: PackagedModel) -> None:
+    expected = {
+        "binary": Subject("binary", (0, 1), "Improve"),
+        "multiclass": Subject("multiclass", ("Improve", "No effect", "Worsen")),
+        "regression": Subject("regression"),
+    }
+    assert subject_of(model.manifest) == expected[model.manifest.task]
+
+
+def test_the_profile_knows_the_contract_and_the_ranges(model: PackagedModel) -> None:
+    found = refer_quality(model.spec, model.built, model.manifest)
+    frame = model.built.frame
+    lowest, highest = frame["age"].min(), frame["age"].max()
+    assert (found.lowest["age"], found.highest["age"]) == (lowest, highest)
+    if model.spec.contract.columns:
+        broken = frame.select(
+            pl.col("age").is_null() | (pl.col("genre") == "folk").fill_null(False)
+        ).to_series()
+        assert found.violation_ratio == pytest.approx(broken.mean())
+    else:
+        assert found.violation_ratio == 0
