@@ -49,12 +49,10 @@ def judge_watch(tick: Tick) -> Outcome:
     evidence = tick.evidence.model_copy(update={"arms": alone})
     found = assess(evidence, tick.policy, "watching", tick.state.bounds)
     looked = replace(tick, state=_looked(tick, found))
-    harm = _harm(looked, found)
-    if harm is not None:
-        return harm
+    first = _harm(looked, found) or _question(looked, found)
+    if first is not None:
+        return first
     state = looked.state
-    if state.hold is not None:
-        return looked.outcome("hold", state, assessment=found)
     since = state.promoted_at or state.phase_started_at
     if tick.now < since + tick.policy.watch:
         reason = f"watched until {since + tick.policy.watch:%Y-%m-%d %H:%M:%S} UTC; {found.reason}"

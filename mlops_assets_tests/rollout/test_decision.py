@@ -474,6 +474,16 @@ def test_a_revert_can_be_left_to_a_person() -> None:
     assert scene.state.phase == "succeeded"
 
 
+def test_a_criterion_that_only_asks_asks_in_the_watch_too() -> None:
+    criteria = [{"metric": "error_ratio", "margin": 0.05, "on_harm": "ask"}]
+    scene = in_watch(policy=policy_of(criteria=criteria))
+    scene.arms = {"challenger": arm(500, 100)}
+    assert scene.tick().action == "ask"
+    assert scene.state.traffic.challenger == 100
+    scene.say("approve", "a known fault of the callers")
+    scene.until("succeeded")
+
+
 def test_truth_that_arrives_late_reverts() -> None:
     criteria = [{"metric": "error_ratio", "margin": 0.05}, TRUTH]
     scene = in_watch(policy=policy_of(criteria=criteria))
@@ -585,6 +595,17 @@ def test_a_baseline_gets_the_same_share_and_is_what_counts() -> None:
     decision = scene.tick()
     assert "of baseline" in decision.reason
     assert decision.action == "hold"
+
+
+def test_a_baseline_that_is_not_declared_is_started() -> None:
+    scene = Scene(policy=policy_of(baseline=True, steps=[10]), obeys=False)
+    decision = scene.tick(baseline=None)
+    assert (decision.action, decision.running) == ("start", ("stable", "challenger", "baseline"))
+    decision = scene.tick(baseline=STARTING)
+    assert (decision.action, decision.reason) == (
+        "hold",
+        "baseline is starting: waits until it is ready",
+    )
 
 
 def test_every_look_is_written_down_also_when_nothing_happens() -> None:
