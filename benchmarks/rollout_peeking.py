@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mlops_assets.rollout.evidence import Histogram, Moments
+from mlops_assets.rollout.likelihood import flag_difference
 from mlops_assets.rollout.sequential import (
     error_difference,
-    flag_difference,
     normal_half_width,
     quantile_interval,
 )

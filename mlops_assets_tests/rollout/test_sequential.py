@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.rollout import bandit, evidence, policy, sequential
+from mlops_assets.rollout import bandit, evidence, likelihood, policy, sequential
 from mlops_assets.rollout.evidence import Counts, Histogram, Moments, design_effect
+from mlops_assets.rollout.likelihood import flag_difference, log_gamma
 from mlops_assets.rollout.sequential import (
     distribution_distance,
     error_difference,
-    flag_difference,
-    log_gamma,
     mean_difference,
     mean_variance,
     normal_half_width,
@@ -25,7 +24,9 @@ from mlops_assets.rollout.sequential import (
 BOTH = {"alpha_low": 0.05, "alpha_high": 0.05}
 
 
-@pytest.mark.parametrize("module", [sequential, evidence, bandit, policy], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [sequential, likelihood, evidence, bandit, policy], ids=lambda m: m.__name__
+)
 def test_examples_run(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
