@@ -134,8 +134,7 @@ def _require_ready(home: Home, project: Path, model: str) -> tuple[Mapping[str, 
         )
     if state is not None and not state.is_ended:
         raise PlatformError(
-            f"{model}: v{state.challenger.version} is still watched; wait until it has succeeded, "
-            f"or `mlops-assets rollout approve {model}`"
+            f"{model}: v{state.challenger.version} is still watched: {state.reason}; wait until then"
         )
     return holder.urls, spec
 

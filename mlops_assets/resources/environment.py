@@ -4,7 +4,7 @@
 |---|---|---|
 | `MLOPS_HOME` | `.mlops` in the working folder | everything that the embedded platform keeps |
 | `MLOPS_KSERVE_NAMESPACE`, … | this machine serves | a cluster that serves (`serving.py`) |
-| `MLOPS_DAGSTER_UI_URL` | no links | where links to Dagster point, in notifications |
+| `MLOPS_DAGSTER_UI_URL`, … | no links | where rollouts are kept and measured (`rollout.py`) |
 | `MLOPS_MLFLOW_UI_URL` | `http://127.0.0.1:5000` | where links to MLflow point |
 | `MLOPS_NOTIFY_URL`, … | nobody is told | who hears of rollouts and drift (`notifier.py`) |
 | `MLOPS_EXECUTOR` | `in_process` | `in_process` or `multiprocess` |
@@ -25,7 +25,7 @@ from mlops_assets.resources.lake import LakeResource
 from mlops_assets.resources.notifier import notifier_from
 from mlops_assets.resources.prediction_log import PredictionLogResource
 from mlops_assets.resources.records import RecordIOManager
-from mlops_assets.resources.rollout import EmbeddedRolloutResource
+from mlops_assets.resources.rollout import rollouts_from
 from mlops_assets.resources.serving import serving_from
 from mlops_assets.resources.tracking import TrackingResource
 
@@ -50,9 +50,7 @@ def embedded_resources(environment: Mapping[str, str]) -> dict[str, Any]:
             ui_url=environment.get("MLOPS_MLFLOW_UI_URL", "http://127.0.0.1:5000"),
         ),
         "serving": serving_from(environment, home),
-        "rollouts": EmbeddedRolloutResource(
-            home=str(home), ui_url=environment.get("MLOPS_DAGSTER_UI_URL")
-        ),
+        "rollouts": rollouts_from(environment, home),
         "notifier": notifier_from(environment, home),
         "predictions": PredictionLogResource(lake=str(home / "lake"), home=str(home)),
         "mlflow": mlflow_resource(tracking_uri=uri, experiment_name="dagster"),

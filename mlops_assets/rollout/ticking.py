@@ -78,7 +78,7 @@ def tick(
     if decision.needs_run and not may_act:
         return Ticked(before, observed.evidence, decision, was_carried_out=False)
     state = decision.state
-    if decision.evaluated:  # else nothing was learned, and a tick without news writes nothing
+    if decision.evaluated or not _was_judged(before):  # else a tick without news writes nothing
         state = state.model_copy(update={"cursor": observed.cursor})
         decision = decision.model_copy(update={"state": state})
     text = state.to_storage()
@@ -89,6 +89,11 @@ def tick(
     for notification in notifications_of(state, ui_url):
         world.notifier.notify(notification)
     return Ticked(before, observed.evidence, decision, was_carried_out=True)
+
+
+def _was_judged(state: RolloutState) -> bool:
+    """Whether this stage was looked at. Until then the source must remember where it begins."""
+    return state.evaluated_at is not None and state.evaluated_at >= state.evidence_from
 
 
 def is_settled(store: RolloutStore, service: str, now: datetime) -> bool:
