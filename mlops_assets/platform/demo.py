@@ -134,7 +134,7 @@ def _require_ready(home: Home, project: Path, model: str) -> tuple[Mapping[str, 
         )
     if state is not None and not state.is_ended:
         raise PlatformError(
-            f"{model}: v{state.challenger.version} is still watched: {state.reason}; wait until then"
+            f"{model}: v{state.challenger.version} is still {state.phase}; wait until that is over"
         )
     return holder.urls, spec
 
