@@ -156,6 +156,7 @@ def _make_challenger(
     tracking = Tracking(
         f"sqlite:///{home.mlflow_database}", home.mlflow_artifacts.absolute().as_uri()
     )
+    callers = _callers(gateway_url, spec, built)
     identity = RunIdentity(f"demo-{time.time_ns()}", f"{spec.name}/demo")
     name = f"{spec.name} demo"
     with (
@@ -165,7 +166,8 @@ def _make_challenger(
         package = Path(scratch, "model")
         if bad:
             say("breaking a copy of the champion: it will answer NaN for a third of the rows")
-            digest = write_broken_copy(_champion_package(home, spec), package, str(time.time_ns()))
+            champion, salt = _champion_package(home, spec), str(time.time_ns())
+            digest = write_broken_copy(champion, package, salt, callers.rows[:100])
         else:
             say(f"training a variation of {spec.name}")
             digest = _train(spec, built, package)
@@ -178,7 +180,7 @@ def _make_challenger(
             tags={"mlops.demo": "bad" if bad else "good"},
         )
     _hand_on(home, spec, version)
-    return version, _callers(gateway_url, spec, built)
+    return version, callers
 
 
 def _train(spec: ModelSpec, built: "BuiltFrame", package: Path) -> str:
