@@ -62,7 +62,7 @@ class LiveService(BaseModel):
 class ServeConfig(dg.Config):
     """What may be asked of one run."""
 
-    again: bool = Field(False, description="Try a version again that was rolled back.")
+    again: bool = Field(False, description="Try a version again that was rolled back or stopped.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Whether a registered version begins a rollout: a pure decision, and its first write.
 
 A version begins one when another one serves. The very first version of a service has nobody to be
-compared with, and one that serves already has nowhere to go. One that was rolled back is not tried
-again by itself: the same data gives the same version, and so would the same evidence.
+compared with, and one that serves already has nowhere to go. One that was rolled back, or stopped
+by a person, is not tried again by itself: the same data gives the same version, and so would the
+same evidence. One that could not run is: the reason may be gone.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ class Beginning:
             already. under_way: its rollout runs. supersede: that of another version runs, which
             ends first. waits: another version was promoted and is still watched; the rollout sensor
             begins this one's rollout after it. begin: a rollout begins. refused: it was rolled
-            back, and nobody asked to try it again.
+            back or stopped, and nobody asked to try it again.
         reason: In words.
     """
 
@@ -49,7 +50,7 @@ def decide_beginning(
         version: The registered version.
         serving_version: The version that the service is declared to serve; None: there is none.
         last: The last rollout of the service, ended or not; None: there was none.
-        again: Whether a person asks to try a version again that was rolled back.
+        again: Whether a person asks to try a version again that was rolled back or stopped.
     """
     if serving_version is None:
         return Beginning("direct", f"v{version} is the first version")
@@ -70,10 +71,12 @@ def decide_beginning(
         )
     if serving_version == version:
         return Beginning("serves", f"v{version} serves")
-    was_tried = last is not None and last.challenger.version == version
-    if last is not None and was_tried and last.phase == "rolled_back" and not again:
-        reason = f"v{version} was rolled back ({last.reason}); it is not tried again"
-        return Beginning("refused", reason)
+    if last is not None and last.challenger.version == version and not again:
+        if not last.standby_released:
+            return Beginning("under_way", f"v{version} is let go: {last.reason}")
+        if last.phase != "failed":
+            words = last.phase.replace("_", " ")
+            return Beginning("refused", f"v{version} was {words}, and is not tried again by itself")
     return Beginning("begin", f"v{version} is rolled out, v{serving_version} serves")
 
 

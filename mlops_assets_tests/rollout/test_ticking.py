@@ -238,7 +238,7 @@ def test_a_settled_rollout_needs_no_tick_after_a_while() -> None:
     assert is_settled(world, "toy", state.ended_at + timedelta(minutes=11))
 
 
-def ended(phase: str, challenger: int = 2) -> RolloutState:
+def ended(phase: str, challenger: int = 2, *, released: bool = True) -> RolloutState:
     state = RolloutState.begin(
         "toy",
         "toy",
@@ -246,7 +246,7 @@ def ended(phase: str, challenger: int = 2) -> RolloutState:
         challenger=VersionRef(version=challenger, revision=f"v{challenger}"),
         now=START,
     )
-    return state.model_copy(update={"phase": phase})
+    return state.model_copy(update={"phase": phase, "standby_released": released})
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,11 @@ def ended(phase: str, challenger: int = 2) -> RolloutState:
         pytest.param(3, 2, ended("watching"), False, "waits", id="a_promoted_one_is_settled_first"),
         pytest.param(2, 1, ended("rolled_back"), False, "refused", id="not_tried_again"),
         pytest.param(2, 1, ended("rolled_back"), True, "begin", id="unless_somebody_asks"),
-        pytest.param(2, 1, ended("aborted"), False, "begin", id="an_aborted_one_may_be_tried"),
+        pytest.param(2, 1, ended("aborted"), False, "refused", id="nor_one_that_was_stopped"),
+        pytest.param(2, 1, ended("failed"), False, "begin", id="one_that_could_not_run_is"),
+        pytest.param(
+            2, 1, ended("failed", released=False), False, "under_way", id="once_it_was_let_go"
+        ),
         pytest.param(3, 1, ended("rolled_back"), False, "begin", id="another_after_a_rollback"),
     ],
 )
