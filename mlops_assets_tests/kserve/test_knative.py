@@ -86,7 +86,9 @@ def test_what_knative_refuses_is_left_out_and_the_start_still_has_its_time() -> 
     assert not {"name", "deploymentStrategy", "scaleMetric", "scaleTarget"} & set(predictor)
     model: dict[str, Any] = predictor["model"]
     assert not {"lifecycle", "startupProbe"} & set(model)
-    assert model["livenessProbe"]["initialDelaySeconds"] == 20
+    startup = V1["spec"]["predictor"]["model"]["startupProbe"]
+    patience = startup["periodSeconds"] * startup["failureThreshold"]
+    assert model["livenessProbe"]["initialDelaySeconds"] == patience > 0
     annotations = rendered["metadata"]["annotations"]
     assert annotations["serving.kserve.io/deploymentMode"] == "Knative"
     assert "serving.kserve.io/autoscalerClass" not in annotations
