@@ -13,6 +13,7 @@ Rows of a day resemble each other, and Sundays differ from Mondays. With a time 
 """
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -157,11 +158,11 @@ def size_bucket(m: int) -> int:
     """A size at most 5 % below m that many sizes share, so that their nulls are drawn once.
 
     >>> size_bucket(1000), size_bucket(1001), size_bucket(20)
-    (972, 972, 20)
+    (973, 973, 20)
     """
     if m <= 40:
         return m
-    return int(_BUCKET ** int(np.log(m) / np.log(_BUCKET) + 1e-9))
+    return min(m, math.ceil(_BUCKET ** int(math.log(m, _BUCKET) + 1e-9)))
 
 
 def redraw_rows(
