@@ -45,7 +45,7 @@ docs: $(INSTALLED)
 
 lock:
 	$(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --group test pyproject.toml --output-file requirements.lock --quiet
+	  --no-emit-find-links --extra cluster --group test pyproject.toml --output-file requirements.lock --quiet
 
 clean:
 	rm -rf .venv .mlops
