@@ -4,14 +4,16 @@ import json
 from pathlib import Path
 
 
-def write_kubeconfig(path: Path, url: str, namespace: str = "default") -> Path:
-    """Write a kubeconfig (JSON is YAML too) with one context, `emulated`."""
+def write_kubeconfig(
+    path: Path, url: str, namespace: str = "default", user: str = "tester"
+) -> Path:
+    """Write a kubeconfig (JSON is YAML too) with one context, `emulated`; the token is the user."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "emulated",
         "clusters": [{"name": "emulated", "cluster": {"server": url}}],
-        "users": [{"name": "tester", "user": {"token": "none"}}],
+        "users": [{"name": "tester", "user": {"token": user}}],
         "contexts": [
             {
                 "name": "emulated",

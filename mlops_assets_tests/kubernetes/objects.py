@@ -30,9 +30,10 @@ Admission = Callable[[Kind, Object, Object | None], None]
 new one, and refuses by `Refusal`."""
 
 _FIRST_VERSION = 1000
+_FIRST_STATUS: dict[str, Object] = {"jobs": {}, "pods": {"phase": "Pending"}}
 _KEPT_BY_SERVER = (
     "uid", "creationTimestamp", "generation", "namespace", "name", "resourceVersion",
-    "managedFields",
+    "managedFields", "deletionTimestamp",
 )  # fmt: skip
 APPLY, MERGE, STRATEGIC = (
     f"application/{name}"
@@ -74,6 +75,7 @@ class Objects:
         self.version = _FIRST_VERSION
         self.events: deque[Event] = deque(maxlen=10_000)
         self.admission: list[Admission] = []
+        self.ends_slowly: Callable[[Kind, Object], bool] = lambda *_: False
         self.kinds: dict[tuple[str, str, str], Kind] = {}
         self._found: dict[str, dict[tuple[str, str], Object]] = defaultdict(dict)
         self._owners: dict[str, Owners] = {}
@@ -137,6 +139,8 @@ class Objects:
                 raise Refusal(409, message, "AlreadyExists", name=metadata["name"])
             if "status" in kind.subresources:
                 new.pop("status", None)
+            if kind.plural in _FIRST_STATUS:
+                new["status"] = dict(_FIRST_STATUS[kind.plural])
             new.update(apiVersion=kind.api_version, kind=kind.kind)
             metadata.update(uid=str(uuid.uuid4()), creationTimestamp=now_text(), generation=1)
             if kind.namespaced:
@@ -234,29 +238,55 @@ class Objects:
         return self._update(kind, copy.deepcopy(live), merged, write, owners), False
 
     def delete(
-        self, kind: Kind, namespace: str, name: str, preconditions: Mapping[str, str] | None = None
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        preconditions: Mapping[str, str] | None = None,
+        *,
+        orphan: bool = False,
     ) -> Object:
-        """Remove an object, and what it alone owns."""
+        """Remove an object, and what it alone owns unless that is to be orphaned.
+
+        What ends slowly, as a pod with a process, is marked and stays until `remove`.
+        """
         with self.changed:
             old = self.get(kind, namespace, name)
             for field, wanted in (preconditions or {}).items():
                 if old["metadata"][field] != wanted:
                     raise Refusal(409, f"Precondition failed: {field}: {wanted}", name=name)
+            if not self.ends_slowly(kind, old):
+                return self.remove(kind, namespace, name, orphan=orphan)
+            new = copy.deepcopy(old)
+            new["metadata"].setdefault("deletionTimestamp", now_text())
+            if new == old:
+                return old
+            owners = self._owners[old["metadata"]["uid"]]
+            return self._store(kind, "MODIFIED", new, old, Write(), owners)
+
+    def remove(self, kind: Kind, namespace: str, name: str, *, orphan: bool = False) -> Object:
+        """Remove an object at once."""
+        with self.changed:
+            old = self.get(kind, namespace, name)
             del self._found[kind.resource][namespace if kind.namespaced else "", name]
             self._owners.pop(old["metadata"]["uid"])
             self.version += 1
             gone = copy.deepcopy(old)
             gone["metadata"]["resourceVersion"] = str(self.version)
             self._tell(Event(self.version, kind, "DELETED", gone, old))
-            self._collect(old["metadata"]["uid"])
+            self._collect(old["metadata"]["uid"], orphan=orphan)
             return gone
 
-    def _collect(self, uid: str) -> None:
+    def _collect(self, uid: str, *, orphan: bool) -> None:
         """What the garbage collector does, at once."""
         for kind in {kind.resource: kind for kind in self.kinds.values()}.values():
             for (namespace, name), found in list(self._found[kind.resource].items()):
                 owners = found["metadata"].get("ownerReferences", [])
-                if [owner["uid"] for owner in owners] == [uid]:
+                if [owner["uid"] for owner in owners] != [uid]:
+                    continue
+                if orphan:
+                    found["metadata"].pop("ownerReferences")
+                else:
                     self.delete(kind, namespace, name)
 
     def _store(

@@ -33,6 +33,7 @@ class Call:
     resource: str
     name: str
     code: int
+    user: str = ""  # as the bearer token says it: `<namespace>:<service account>`
 
 
 class Pods(Protocol):
@@ -129,7 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server_state.defects.append(traceback.format_exc())
             self._send(500, Refusal(500, traceback.format_exc()).to_status())
         if request is not None:
-            call = Call(request.verb, request.resource, request.name, code)
+            user = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            call = Call(request.verb, request.resource, request.name, code, user)
             self.server_state.calls.append(call)
 
     def _page(self, parts: list[str], raw: bytes) -> tuple[int, Object] | None:
@@ -192,7 +194,10 @@ class _Handler(BaseHTTPRequestHandler):
                 if write.dry_run:
                     return 200, objects.get(kind, place, request.name)
                 conditions = body.get("preconditions")
-                return 200, objects.delete(kind, place, request.name, conditions)
+                policy = request.query.get("propagationPolicy") or body.get("propagationPolicy")
+                orphan = policy == "Orphan" or (policy is None and kind.plural == "jobs")
+                gone = objects.delete(kind, place, request.name, conditions, orphan=orphan)
+                return 200, gone
         content_type = (self.headers.get("Content-Type") or "").split(";")[0]
         changed, created = objects.patch(kind, place, request.name, body, content_type, write)
         return (201 if created else 200), changed
@@ -223,6 +228,8 @@ class _Handler(BaseHTTPRequestHandler):
         if request.subresource == "log":
             container = request.query.get("container", "")
             text = state.pods.read_log(pod, container, previous=request.is_set("previous"))
+            if "tailLines" in request.query:
+                text = "".join(text.splitlines(keepends=True)[-int(request.query["tailLines"]) :])
             self._send_bytes(200, text.encode(), "text/plain")
             return 200
         status, content = state.pods.ask(

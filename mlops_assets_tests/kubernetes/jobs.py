@@ -1,0 +1,159 @@
+"""Stand-in for the job controller: a pod for each Job, and the Job's status from its pods.
+
+Statuses have the shape that the controller of Kubernetes 1.36 writes. Not here: whoever runs the
+pods (`processes.py`), pauses between pods, parallelism, and removal of finished Jobs after a time.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from mlops_assets_tests.kubernetes.kinds import Object
+from mlops_assets_tests.kubernetes.objects import Objects, Write, now_text
+from mlops_assets_tests.kubernetes.refusal import Refusal
+
+_ENDED = ("Complete", "Failed")
+
+
+class JobController:
+    """Keeps all Jobs and their pods."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._pods: dict[str, set[str]] = {}  # uids of the pods that a Job ever had, by its uid
+
+    def reconcile(self) -> None:
+        """One pass over all Jobs."""
+        pods = self._objects.list(self._objects.kind("pods"))
+        for job in self._objects.list(self._objects.kind("jobs")):
+            uid = job["metadata"]["uid"]
+            owners = [(pod, pod["metadata"].get("ownerReferences", [])) for pod in pods]
+            self._reconcile(job, [pod for pod, owner in owners if owner and owner[0]["uid"] == uid])
+
+    def _reconcile(self, job: Object, pods: list[Object]) -> None:
+        metadata = job["metadata"]
+        if ended(job) is not None:
+            return
+        known = self._pods.setdefault(metadata["uid"], set())
+        known.update(pod["metadata"]["uid"] for pod in pods)
+        status = job_status(job, pods, n_lost=len(known) - len(pods), now=datetime.now(UTC))
+        has_ended = any(c["type"] in _ENDED for c in status.get("conditions", ()))
+        if has_ended:
+            for pod in pods:
+                if phase(pod) in ("Pending", "Running"):
+                    kind = self._objects.kind("pods")
+                    self._objects.delete(kind, metadata["namespace"], pod["metadata"]["name"])
+        elif not status.get("active") and not status["terminating"]:
+            self._create_pod(job)
+        kind = self._objects.kind("jobs")
+        self._objects.set_status(kind, metadata["namespace"], metadata["name"], status)
+
+    def _create_pod(self, job: Object) -> None:
+        owner, template = job["metadata"], job["spec"]["template"]
+        metadata = template.get("metadata") or {}
+        labels = {**(metadata.get("labels") or {}), "job-name": owner["name"]}
+        body = {
+            "metadata": {
+                "generateName": f"{owner['name']}-",
+                "labels": {**labels, "batch.kubernetes.io/job-name": owner["name"]},
+                "annotations": metadata.get("annotations") or {},
+                "ownerReferences": [
+                    {
+                        "apiVersion": "batch/v1",
+                        "kind": "Job",
+                        "name": owner["name"],
+                        "uid": owner["uid"],
+                        "controller": True,
+                    }
+                ],
+            },
+            "spec": template["spec"],
+        }
+        try:
+            kind = self._objects.kind("pods")
+            self._objects.create(kind, owner["namespace"], body, Write("controller"))
+        except Refusal as refusal:  # by an admission that a test added: a quota, Pod Security
+            report(self._objects, job, "FailedCreate", f"Error creating: {refusal.message}")
+
+
+def job_status(job: Object, pods: list[Object], n_lost: int, now: datetime) -> Object:
+    """The status of a Job that has not ended; `n_lost` of its pods were deleted beneath it."""
+    spec, before = job["spec"], job.get("status") or {}
+    ending = [p for p in pods if "deletionTimestamp" in p["metadata"] and phase(p) == "Running"]
+    alive = [p for p in pods if phase(p) in ("Pending", "Running") and p not in ending]
+    n_succeeded = sum(phase(pod) == "Succeeded" for pod in pods)
+    n_failed = sum(phase(pod) == "Failed" for pod in pods) + n_lost
+    status: Object = {
+        "startTime": before.get("startTime") or now_text(),
+        "terminating": len(ending),
+        "ready": sum(phase(pod) == "Running" for pod in alive),
+        "uncountedTerminatedPods": {},
+    }
+    counts = {"active": len(alive), "succeeded": n_succeeded, "failed": n_failed}
+    status.update({name: count for name, count in counts.items() if count})
+    age = (now - datetime.fromisoformat(status["startTime"])).total_seconds()
+    if n_succeeded:
+        status["completionTime"] = now_text()
+        status["conditions"] = _conditions("Complete", "CompletionsReached")
+    elif n_failed + len(ending) > spec.get("backoffLimit", 6):
+        if not ending:  # until its pods have ended, the Job has not
+            status["conditions"] = _conditions("Failed", "BackoffLimitExceeded")
+    elif age >= spec.get("activeDeadlineSeconds", age + 1):
+        status.pop("active", None)
+        status["conditions"] = _conditions("Failed", "DeadlineExceeded")
+    return status
+
+
+_WORDS = {
+    "CompletionsReached": "Reached expected number of succeeded pods",
+    "BackoffLimitExceeded": "Job has reached the specified backoff limit",
+    "DeadlineExceeded": "Job was active longer than specified deadline",
+}
+
+
+def _conditions(kind: str, reason: str) -> list[dict[str, Any]]:
+    before = {"Complete": "SuccessCriteriaMet", "Failed": "FailureTarget"}[kind]
+    return [
+        {
+            "type": name,
+            "status": "True",
+            "reason": reason,
+            "message": _WORDS[reason],
+            "lastTransitionTime": now_text(),
+        }
+        for name in (before, kind)
+    ]
+
+
+def ended(job: Object) -> str | None:
+    """`Complete` or `Failed` once the Job has ended."""
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return next((str(c["type"]) for c in conditions if c["type"] in _ENDED), None)
+
+
+def phase(pod: Object) -> str:
+    """The pod's phase; `Pending` before anybody wrote one."""
+    return str((pod.get("status") or {}).get("phase", "Pending"))
+
+
+def report(objects: Objects, about: Object, reason: str, message: str) -> None:
+    """A warning event about an object, once for each message."""
+    metadata, kind = about["metadata"], objects.kind("events")
+    for event in objects.list(kind, metadata["namespace"]):
+        if event["involvedObject"]["uid"] == metadata["uid"] and event["message"] == message:
+            return
+    body = {
+        "metadata": {"generateName": f"{metadata['name']}."},
+        "involvedObject": {
+            "kind": about["kind"],
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+        },
+        "type": "Warning",
+        "reason": reason,
+        "message": message,
+        "count": 1,
+        "firstTimestamp": now_text(),
+        "lastTimestamp": now_text(),
+    }
+    objects.create(kind, metadata["namespace"], body, Write("controller"))
