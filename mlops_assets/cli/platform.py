@@ -41,14 +41,16 @@ def up(
     starts Dagster's pages, MLflow and the serving gateway. What is still valid is not made again.
 
     Prints one line for each model: that its champion answers; `refused` and the gates' reasons, a
-    result like any other; or `failed`, with what and where. Exit code 1 when one failed.
+    result like any other; or `failed`, with what and where. Exit code 1 when one failed, or the
+    platform could not begin.
     """
     from rich.console import Console
 
+    from mlops_assets.errors import PlatformError
     from mlops_assets.platform.environment import Addresses
     from mlops_assets.platform.progress import Progress
     from mlops_assets.platform.results import exit_code
-    from mlops_assets.platform.start import Options
+    from mlops_assets.platform.start import Options, Report
     from mlops_assets.platform.up import bring_up
 
     found, project = locate(home)
@@ -67,7 +69,11 @@ def up(
         _print_report(report, code_of(report), as_json=as_json)
 
     with Progress(Console(stderr=True)) as progress:
-        report = bring_up(options, progress, tell)
+        try:
+            report = bring_up(options, progress, tell)
+        except PlatformError as error:  # it could not begin
+            report = Report([], {}, {}, error=str(error))
+            tell(report)
     raise typer.Exit(code_of(report))
 
 

@@ -1,6 +1,7 @@
 """up, status and retire as people and scripts call them."""
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -61,6 +62,18 @@ def test_up_prints_json_and_nothing_else(project: Tiny) -> None:
     assert ended.returncode == 1
     assert found["ok"] is False
     assert "workspace.yaml: found 0 entries" in found["error"]
+
+
+def test_a_busy_port_is_a_failure_told_as_any_other(project: Tiny) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        ended = CliRunner().invoke(app, ["up", "--once", "--json", f"--mlflow-port={port}"])
+    found = json.loads(ended.stdout)
+    assert ended.exit_code == 1
+    assert found["ok"] is False
+    assert "--mlflow-port" in found["error"]
 
 
 def test_a_report_is_a_line_for_each_model(capsys: pytest.CaptureFixture[str]) -> None:
