@@ -40,7 +40,7 @@ class Site:
         """Have a version of the toy model live; its manifest."""
         declared = toy_manifest(model, version, **manifest)
         self.client().apply(declared)
-        self.client().wait_ready("toy", version, 10.0)
+        self.client().wait_ready("toy", version, 60.0)
         return declared
 
     def service(self) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_without_gateway_api_versions_still_follow_each_other(
         first = site.live(positive_model)
         second = toy_manifest(negative_model, 2, digest="b" * 64)
         site.client().apply(second)
-        assert site.client().wait_ready("toy", 2, 10.0).traffic == {"v2": 100}
+        assert site.client().wait_ready("toy", 2, 60.0).traffic == {"v2": 100}
         with pytest.raises(ServingError, match="plain Ingress"):
             site.client().apply(with_canary(second, first, 5))
         told = site.client().declaration("toy")

@@ -46,7 +46,7 @@ def test_a_rollout_step_by_step_restarts_no_pod(
     first = site.live(positive_model)
     backend = site.client()
     backend.apply(with_canary(first, second))
-    backend.wait_ready("toy", 1, 10.0)
+    backend.wait_ready("toy", 1, 60.0)
     before = (site.pods("v1"), site.pods("v2"))
     assert all(before)
     for share in (5, 25, 50, 100, 0, 100):
@@ -56,7 +56,7 @@ def test_a_rollout_step_by_step_restarts_no_pod(
         assert (site.pods("v1"), site.pods("v2")) == before
     backend.apply(with_canary(second, first))  # promoted; the former one stays to go back to
     backend.set_traffic("toy", {"v2": 100})
-    backend.wait_ready("toy", 2, 10.0)
+    backend.wait_ready("toy", 2, 60.0)
     assert (site.pods("v1"), site.pods("v2")) == before
     backend.set_traffic("toy", {"v1": 100})
     site.cluster.settle()
@@ -73,7 +73,7 @@ def test_what_only_the_local_gateway_reads_is_not_sent_to_the_pods(
     keyed = {**declared["metadata"]["annotations"], "mlops-assets/entity-key": "x0"}
     again = {**declared, "metadata": {**declared["metadata"], "annotations": keyed}}
     site.client().apply(again)
-    site.client().wait_ready("toy", 1, 10.0)
+    site.client().wait_ready("toy", 1, 60.0)
     site.cluster.settle()
     assert site.pods("v1") == before
     told = site.client().declaration("toy")
@@ -87,7 +87,7 @@ def test_a_version_that_comes_in_the_middle_leaves_the_one_with_the_traffic_unti
     first = site.live(positive_model)
     backend = site.client()
     backend.apply(with_canary(first, second))
-    backend.wait_ready("toy", 1, 10.0)
+    backend.wait_ready("toy", 1, 60.0)
     backend.set_traffic("toy", {"v2": 100})
     site.cluster.settle()
     site.cluster.order("v3", "never_ready")
@@ -98,7 +98,7 @@ def test_a_version_that_comes_in_the_middle_leaves_the_one_with_the_traffic_unti
     site.cluster.settle()
     assert shares(backend.traffic("toy")) == {"v2": 100}
     site.cluster.order("v3", "run")
-    backend.wait_ready("toy", 3, 10.0)
+    backend.wait_ready("toy", 3, 60.0)
     assert backend.predict("toy", [POSITIVE])["model_version"] == "3"
 
 
@@ -108,7 +108,7 @@ def test_a_bad_canary_that_is_superseded_gets_no_more_than_it_had(
     first = site.live(positive_model)
     backend = site.client()
     backend.apply(with_canary(first, second, 10))
-    backend.wait_ready("toy", 1, 10.0)
+    backend.wait_ready("toy", 1, 60.0)
     site.cluster.order("v3", "never_ready")
     third = toy_manifest(positive_model, 3)
     third["spec"]["predictor"]["model"]["storageUri"] += "/"
@@ -116,7 +116,7 @@ def test_a_bad_canary_that_is_superseded_gets_no_more_than_it_had(
     site.cluster.settle()
     assert shares(backend.traffic("toy")) == {"v1": 100}
     site.cluster.order("v3", "run")
-    assert backend.wait_ready("toy", 3, 10.0).traffic == {"v3": 100}
+    assert backend.wait_ready("toy", 3, 60.0).traffic == {"v3": 100}
 
 
 @pytest.mark.parametrize("nth", [1, 2, 3])
@@ -139,7 +139,7 @@ def test_a_process_that_is_killed_at_any_write_leaves_what_the_next_one_finishes
     assert site.client().predict("toy", [POSITIVE])["predictions"] in ([0], [1])
     backend = site.client()
     backend.apply(second)
-    assert backend.wait_ready("toy", 2, 10.0).traffic == {"v2": 100}
+    assert backend.wait_ready("toy", 2, 60.0).traffic == {"v2": 100}
 
 
 def test_a_first_declaration_that_was_cut_off_is_finished_by_the_next(
@@ -186,7 +186,7 @@ def test_shares_that_a_person_set_are_seen_and_not_fought_over(
     first = site.live(positive_model)
     backend = site.client()
     backend.apply(with_canary(first, second, 10))
-    backend.wait_ready("toy", 1, 10.0)
+    backend.wait_ready("toy", 1, 60.0)
     if site.mode == "Standard":
         canary = site.service()["spec"]["canary"]
         canary[0]["trafficPercent"] = 60
@@ -209,7 +209,7 @@ def test_writers_who_come_at_once_leave_one_whole_declaration(
 ) -> None:
     first = site.live(positive_model)
     site.client().apply(with_canary(first, second))
-    site.client().wait_ready("toy", 1, 10.0)
+    site.client().wait_ready("toy", 1, 60.0)
     asked = [{"v1": 100 - share, "v2": share} for share in (10, 20, 30, 40)]
 
     def write(percent: dict[str, int]) -> None:

@@ -56,7 +56,7 @@ def both(site: Site, positive_model: Path, negative_model: Path) -> Iterator[Sit
     first = site.live(positive_model)
     canary = toy_manifest(negative_model, 2, digest="b" * 64)
     site.client().apply(with_canary(first, canary, 50))
-    site.client().wait_ready("toy", 1, 10.0)
+    site.client().wait_ready("toy", 1, 60.0)
     yield site
     site.clean()
 

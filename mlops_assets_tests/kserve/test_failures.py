@@ -66,7 +66,7 @@ def test_one_that_recovers_takes_over_with_no_further_word(
     with pytest.raises(ServingError, match="image cannot be pulled"):
         backend.wait_ready("toy", 2, 5.0)
     site.cluster.order("v2", "run")
-    assert backend.wait_ready("toy", 2, 10.0).traffic == {"v2": 100}
+    assert backend.wait_ready("toy", 2, 60.0).traffic == {"v2": 100}
 
 
 def test_one_that_never_answers_is_waited_for_in_vain(
@@ -123,7 +123,7 @@ def test_a_controller_that_is_late_does_not_make_an_old_ready_count(
         backend.wait_ready("toy", 2, 0.2)
     site.cluster.paused.clear()
     site.cluster.order("v2", "run")
-    assert backend.wait_ready("toy", 2, 10.0).ready_revision == "v2"
+    assert backend.wait_ready("toy", 2, 60.0).ready_revision == "v2"
 
 
 def test_an_outage_of_the_api_server_does_not_fail_a_healthy_version(
@@ -133,7 +133,7 @@ def test_an_outage_of_the_api_server_does_not_fail_a_healthy_version(
     backend.apply(toy_manifest(positive_model))
     site.cluster.api.faults.order(Fault("get", "inferenceservices", 503, times=9))
     site.cluster.api.faults.order(Fault("list", "pods", 0, times=2))
-    assert backend.wait_ready("toy", 1, 10.0).phase == "ready"
+    assert backend.wait_ready("toy", 1, 60.0).phase == "ready"
 
 
 def test_a_missing_right_is_no_outage(site: Site, positive_model: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_missing_right_is_no_outage(site: Site, positive_model: Path) -> None:
     backend.apply(toy_manifest(positive_model))
     site.cluster.api.faults.denied.add(("list", "pods"))
     with pytest.raises(ServingError, match=r'403 .*cannot list resource "pods"'):
-        backend.wait_ready("toy", 1, 10.0)
+        backend.wait_ready("toy", 1, 60.0)
 
 
 def test_what_the_webhook_refuses_changes_nothing(site: Site, positive_model: Path) -> None:

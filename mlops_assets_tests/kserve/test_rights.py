@@ -24,7 +24,7 @@ def use_all(site: Site, positive: Path, negative: Path) -> set[tuple[str, str]]:
     first = toy_manifest(positive)
     del first["spec"]["predictor"]["model"]["terminationMessagePolicy"]
     site.client().apply(first)
-    site.client().wait_ready("toy", 1, 10.0)
+    site.client().wait_ready("toy", 1, 60.0)
     backend, store = site.client(), ConfigMapStore(site.api)
     store.write("toy", "two", store.write("toy", "one", ""))
     store.services()
@@ -38,7 +38,7 @@ def use_all(site: Site, positive: Path, negative: Path) -> set[tuple[str, str]]:
     site.cluster.order("v2", "run")
     backend.apply(with_canary(first, second))
     backend.set_traffic("toy", {"v1": 50, "v2": 50})
-    backend.wait_ready("toy", 1, 10.0)
+    backend.wait_ready("toy", 1, 60.0)
     backend.predict("toy", [POSITIVE], revision="v2")
     backend.traffic("toy")
     PodMetrics(site.api).read("toy", ["v1"], EVER, "")

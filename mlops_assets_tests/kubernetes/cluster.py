@@ -23,7 +23,7 @@ from mlops_assets_tests.kubernetes.server import ApiServer, running_api_server
 from mlops_assets_tests.kubernetes.workloads import Outcome, Workloads
 
 DOMAIN = "example.com"
-_SETTLE_SECONDS = 10.0
+_SETTLE_SECONDS = 60.0  # on a busy machine
 _MODE = "serving.kserve.io/deploymentMode"
 
 

@@ -6,7 +6,7 @@ from mlops_assets.kserve.api import ClusterApi, build_api
 from mlops_assets_tests.kubernetes.cluster import Cluster
 
 
-def api_of(cluster: Cluster, timeout_seconds: float = 5.0) -> ClusterApi:
+def api_of(cluster: Cluster, timeout_seconds: float = 30.0) -> ClusterApi:
     """The namespace `default`; the first retry comes after 10 ms."""
     from kubernetes import client
 
