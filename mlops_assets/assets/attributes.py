@@ -25,10 +25,10 @@ _STEP_VERSIONS = {
     "prediction_log": 1,
 }
 # The parts of the document that each step's result depends on.
-_STEP_FIELDS: dict[str, set[str]] = {
+_STEP_FIELDS: dict[str, set[str] | dict[str, Any]] = {
     "dataset": {"name", "source", "contract", "time_column"},
     "features": {"features", "target", "time_column", "entity_key", "split", "evaluation"},
-    "trained_model": {"model", "target"},
+    "trained_model": {"model": True, "target": True, "retraining": {"training_window": True}},
     "evaluation": {"evaluation", "gates"},
     "model_version": {"registry"},
     "inference_service": {"serving"},

@@ -100,15 +100,21 @@ def _judge(
     from mlops_assets.modeling.card import CardEvidence, build_card
     from mlops_assets.modeling.evaluation import evaluate
     from mlops_assets.modeling.gates import judge
+    from mlops_assets.modeling.importance import estimate_importance
     from mlops_assets.modeling.plots import draw_plots
-    from mlops_assets.monitoring.at_evaluation import build_reference_files
+    from mlops_assets.monitoring.at_evaluation import Judged, build_reference_files
 
+    if trained.trained_on is not None:
+        facts = built.facts.model_copy(update={"n_training": trained.trained_on.n_rows})
+        built = BuiltFrame(built.frame, facts)
     now = datetime.now(UTC)
     with _contestants(spec, trained, tracking) as both:
         found = evaluate(spec, built, both.candidate, both.champion, now)
         gates = judge(found, spec.gates)
-        plots = draw_plots(spec, built, both.candidate)
-        references = build_reference_files(spec, built, both.candidate, now)
+        importances = estimate_importance(spec, built, both.candidate)
+        plots = draw_plots(spec, built, both.candidate, importances)
+        at_evaluation = Judged(built, both.candidate, now, trained.trained_on, importances)
+        references = build_reference_files(spec, at_evaluation)
         card = build_card(
             CardEvidence(
                 spec=spec,

@@ -6,7 +6,12 @@ import dagster as dg
 
 from mlops_assets.assets.attributes import asset_attributes, readable_failures
 from mlops_assets.assets.evaluation import SPLIT_TAG, JudgedModel
-from mlops_assets.assets.training import mlflow_links
+from mlops_assets.assets.training import (
+    DATASET_ROWS_TAG,
+    TRAINED_UNTIL_TAG,
+    TrainedModel,
+    mlflow_links,
+)
 from mlops_assets.errors import RegistryError
 from mlops_assets.modeling.mlflow_registry import RegisteredVersion
 from mlops_assets.modeling.tracking import Tracking
@@ -53,6 +58,15 @@ def build_model_version(spec: ModelSpec) -> dg.AssetsDefinition:
     return model_version
 
 
+def _training_tags(candidate: TrainedModel) -> dict[str, str]:
+    """What later trainings ask of this one."""
+    window, n_rows = candidate.trained_on, candidate.n_dataset_rows
+    tags = {} if n_rows is None else {DATASET_ROWS_TAG: str(n_rows)}
+    if window is not None and window.newest_at is not None:
+        tags[TRAINED_UNTIL_TAG] = window.newest_at.isoformat()
+    return tags
+
+
 def _tags(spec: ModelSpec, judged: JudgedModel, dagster_run_id: str) -> dict[str, str]:
     """Which data, code, run and evidence made this version."""
     candidate, evaluation = judged.candidate, judged.evaluation
@@ -65,6 +79,7 @@ def _tags(spec: ModelSpec, judged: JudgedModel, dagster_run_id: str) -> dict[str
         f"mlops.{evaluation.metric}": f"{value:.6g}" if value is not None else "unknown",
         "mlops.judged_rows": str(evaluation.n_rows),
         SPLIT_TAG: candidate.split.model_dump_json(),
+        **_training_tags(candidate),
         **{f"mlops.{name}": fact for name, fact in candidate.facts.items()},
         **spec.registry.tags,
     }

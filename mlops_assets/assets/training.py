@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,17 @@ from mlops_assets.assets.attributes import asset_attributes, readable_failures
 from mlops_assets.data.snapshots import Lake
 from mlops_assets.modeling.features import BuiltFrame, TrainingFrame
 from mlops_assets.modeling.manifest import OnnxAgreement
+from mlops_assets.modeling.mlflow_registry import CHAMPION
 from mlops_assets.modeling.mlflow_runs import RunIdentity
 from mlops_assets.modeling.split import SplitRule
 from mlops_assets.modeling.tracking import Tracking
+from mlops_assets.modeling.training_window import TrainingWindow, choose_training_window
 from mlops_assets.spec import ModelSpec
+
+TRAINED_UNTIL_TAG = "mlops.trained_until"
+"""Tag of a registered version: time of the newest row that it was trained on."""
+DATASET_ROWS_TAG = "mlops.dataset_rows"
+"""Tag of a registered version: rows of the dataset when it was trained."""
 
 
 class TrainedModel(BaseModel):
@@ -31,6 +39,8 @@ class TrainedModel(BaseModel):
         split: Which rows it was trained on.
         facts: What the source said of itself, such as `simulated`.
         warnings: Warnings while fitting.
+        trained_on: Which of the rows on the training side it was trained on; None: all.
+        n_dataset_rows: Rows of the dataset; None: made by an earlier version of the platform.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,6 +54,8 @@ class TrainedModel(BaseModel):
     split: SplitRule
     facts: dict[str, str]
     warnings: list[str]
+    trained_on: TrainingWindow | None = None
+    n_dataset_rows: int | None = None
 
 
 def build_trained_model(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -84,7 +96,12 @@ def _train(
     from mlops_assets.modeling.training import train
 
     built = BuiltFrame(lake.read_frame(features.uri, features.version).collect(), features)
-    fitted = train(spec, built)
+    window = choose_training_window(
+        built.frame,
+        spec.retraining.training_window if spec.retraining is not None else None,
+        _champion_until(spec, tracking),
+    )
+    fitted = train(spec, built, window)
     manifest = write_package(package, fitted, built, spec)
     model_id, uri = tracking.log_package(run_id, package, manifest.model_digest)
     tracking.log_parameters(run_id, fitted.parameters)
@@ -110,6 +127,8 @@ def _train(
         split=features.split,
         facts=features.source_facts,
         warnings=fitted.warnings,
+        trained_on=window,
+        n_dataset_rows=features.n_training + features.n_validation + features.n_without_target,
     )
     return dg.MaterializeResult(
         value=record,
@@ -118,13 +137,24 @@ def _train(
             **mlflow_links(tracking, run_id),
             "model_digest": manifest.model_digest,
             "model_uri": uri,
-            "training_rows": features.n_training,
+            "training_rows": window.n_rows,
+            "training_window": window.reason,
             "fit_seconds": fitted.seconds,
             "parameters": dg.MetadataValue.json(fitted.parameters),
             "onnx": onnx_words(manifest.onnx),
             "warnings": dg.MetadataValue.md("\n".join(f"- {w}" for w in fitted.warnings) or "none"),
         },
     )
+
+
+def _champion_until(spec: ModelSpec, tracking: Tracking) -> datetime | None:
+    """Time of the newest row that the champion was trained on; None: unknown, or not asked."""
+    retraining = spec.retraining
+    if retraining is None or retraining.training_window.keep != "since_champion":
+        return None
+    champion = tracking.version_of_alias(spec.registered_model, CHAMPION)
+    until = champion.tags.get(TRAINED_UNTIL_TAG) if champion is not None else None
+    return None if until is None else datetime.fromisoformat(until)
 
 
 def mlflow_links(tracking: Tracking, run_id: str) -> dict[str, Any]:

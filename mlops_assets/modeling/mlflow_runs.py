@@ -9,7 +9,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
+from mlops_assets.errors import RegistryError
 from mlops_assets.modeling.mlflow_connection import MODEL_DIGEST, VALUE_LIMIT, MlflowConnection
 
 _BATCH_LIMIT = 100  # of MLflow's log_batch
@@ -114,6 +116,26 @@ class MlflowRuns(MlflowConnection):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
             self.client.log_artifacts(run_id, scratch)
+
+    def read_file(self, run_id: str, path: str) -> bytes:
+        """An artifact of a run.
+
+        Raises:
+            RegistryError: the run is gone, or it has no such file.
+        """
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        try:
+            uri = str(self.client.get_run(run_id).info.artifact_uri)
+            parsed = urlparse(uri)
+            if parsed.scheme in ("", "file"):
+                return Path(unquote(parsed.path), path).read_bytes()
+            with tempfile.TemporaryDirectory() as scratch:
+                found = download_artifacts(f"{uri}/{path}", dst_path=scratch, tracking_uri=self.uri)
+                return Path(found).read_bytes()
+        except (MlflowException, OSError) as error:
+            raise RegistryError(f"run {run_id} of {self.uri} has no {path}: {error}") from error
 
     def log_package(self, run_id: str, package: Path, model_digest: str) -> tuple[str, str]:
         """A packaged model as MLflow's logged model of a run.

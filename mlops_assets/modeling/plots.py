@@ -32,9 +32,17 @@ _MOST_POINTS = 2_000
 _INCHES, _DPI = (6.4, 4.8), 110
 
 
-def draw_plots(spec: ModelSpec, built: BuiltFrame, candidate: Contestant) -> dict[str, bytes]:
+def draw_plots(
+    spec: ModelSpec,
+    built: BuiltFrame,
+    candidate: Contestant,
+    importances: list[FeatureImportance] | None = None,
+) -> dict[str, bytes]:
     """ROC, precision and recall, calibration, confusion, residuals and permutation importance, as
-    far as they go with the task: `{"roc.png": b"...", ...}`. Empty without validation rows."""
+    far as they go with the task: `{"roc.png": b"...", ...}`. Empty without validation rows.
+
+    `importances` are estimated unless they are known.
+    """
     rows = built.frame.filter(built.frame[VALIDATES])
     if rows.height == 0:
         return {}
@@ -43,8 +51,9 @@ def draw_plots(spec: ModelSpec, built: BuiltFrame, candidate: Contestant) -> dic
         drawings = _number_drawings(spec, found, answers)
     else:
         drawings = _class_drawings(spec, found, answers, _names(built))
-    if importances := estimate_importance(spec, built, candidate):
-        drawings["importance.png"] = lambda axes: _draw_importance(axes, importances, spec)
+    known = estimate_importance(spec, built, candidate) if importances is None else importances
+    if known:
+        drawings["importance.png"] = lambda axes: _draw_importance(axes, known, spec)
     subject = f"{spec.name}, {rows.height:,} validation rows"
     return {name: _paint(draw, subject) for name, draw in drawings.items()}
 

@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.errors import TrainingError
-from mlops_assets.modeling.features import TARGET, VALIDATES, BuiltFrame, feature_fields
+from mlops_assets.modeling.features import TARGET, BuiltFrame, feature_fields
 from mlops_assets.modeling.manifest import FeatureField
 from mlops_assets.modeling.pipeline import CATEGORIES, ESTIMATOR, make_pipeline, select_features
 from mlops_assets.modeling.target import Label
+from mlops_assets.modeling.training_window import TrainingWindow, trained_rows
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec.data import Task
 
@@ -45,8 +46,8 @@ class FittedModel:
     warnings: list[str]
 
 
-def train(spec: ModelSpec, built: BuiltFrame) -> FittedModel:
-    """Fit the declared pipeline on the training rows of a frame.
+def train(spec: ModelSpec, built: BuiltFrame, window: TrainingWindow | None = None) -> FittedModel:
+    """Fit the declared pipeline on the training rows of a frame, or on those of a window of them.
 
     Raises:
         TrainingError: the estimator does not exist, does not fit the task, refuses its parameters
@@ -54,7 +55,7 @@ def train(spec: ModelSpec, built: BuiltFrame) -> FittedModel:
     """
     features = feature_fields(spec)
     pipeline = make_pipeline(spec, features)
-    rows = built.frame.filter(~built.frame[VALIDATES])
+    rows = trained_rows(built.frame, window)
     _require_size(spec, rows, features, sparse=pipeline[0].sparse_threshold > 0)
     started = time.perf_counter()
     told = _fit(pipeline, select_features(rows, features), rows[TARGET], spec)

@@ -1,14 +1,16 @@
-"""What the evaluation of a candidate leaves for later windows: two JSON files with its MLflow run.
+"""What the evaluation of a candidate leaves for later windows: JSON files with its MLflow run.
 
 Here: `build_reference_files`, from the training frame and the candidate to the files' bytes.
-Not here: their content (`performance_reference.py`, `quality.py`).
+Not here: their content (`performance_reference.py`, `quality.py`, `drift_reference.py`).
 
 The performance reference rests on the rows that validate the candidate and are dated before the
-decision; the quality profile on all rows of the frame. Classes are in the order of the manifest, as
+decision; the drift reference on the rows that it was trained on, and for its answers on the former;
+the quality profile on all rows of the frame. Classes are in the order of the manifest, as
 the predictor answers and the log keeps them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -16,10 +18,13 @@ import polars as pl
 
 from mlops_assets.modeling.contestants import Contestant, answer, truth
 from mlops_assets.modeling.features import TARGET, BuiltFrame
+from mlops_assets.modeling.importance import FeatureImportance
 from mlops_assets.modeling.manifest import ModelManifest
 from mlops_assets.modeling.pipeline import select_features
 from mlops_assets.modeling.split import TIME, judgeable
+from mlops_assets.modeling.training_window import TrainingWindow, trained_rows
 from mlops_assets.monitoring.answers import Subject, answers_of
+from mlops_assets.monitoring.drift_reference import DriftReference, build_drift_reference
 from mlops_assets.monitoring.performance_reference import (
     EvaluatedRows,
     PerformanceReference,
@@ -29,18 +34,38 @@ from mlops_assets.monitoring.quality import QualityProfile, profile_quality
 from mlops_assets.spec import ModelSpec
 
 PERFORMANCE_FILE, QUALITY_FILE = "performance_reference.json", "quality_profile.json"
+DRIFT_FILE = "drift_reference.json"
 _MOST_PROFILED = 100_000
 
 
-def build_reference_files(
-    spec: ModelSpec, built: BuiltFrame, candidate: Contestant, decided_at: datetime
-) -> Mapping[str, bytes]:
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A candidate at its evaluation.
+
+    Attributes:
+        built: The training frame.
+        candidate: The model.
+        decided_at: Only rows dated before this judge.
+        trained_on: Which rows it was trained on; None: all on that side.
+        importances: What shuffling each feature costs; empty: unknown.
+    """
+
+    built: BuiltFrame
+    candidate: Contestant
+    decided_at: datetime
+    trained_on: TrainingWindow | None = None
+    importances: Sequence[FeatureImportance] = ()
+
+
+def build_reference_files(spec: ModelSpec, judged: Judged) -> Mapping[str, bytes]:
     """The files, by name."""
-    performance = refer_performance(spec, built, candidate, decided_at)
-    quality = refer_quality(spec, built, candidate.manifest)
+    performance = refer_performance(spec, judged)
+    quality = refer_quality(spec, judged.built, judged.candidate.manifest)
+    drift = refer_drift(spec, judged)
     return {
         PERFORMANCE_FILE: performance.to_storage().encode(),
         QUALITY_FILE: quality.model_dump_json().encode(),
+        DRIFT_FILE: drift.to_storage().encode(),
     }
 
 
@@ -49,18 +74,21 @@ def subject_of(manifest: ModelManifest) -> Subject:
     return Subject(manifest.task, tuple(manifest.classes or ()), manifest.positive)
 
 
-def refer_performance(
-    spec: ModelSpec, built: BuiltFrame, candidate: Contestant, decided_at: datetime
-) -> PerformanceReference:
+def _judging_rows(judged: Judged) -> pl.DataFrame:
+    """Rows that validate the candidate and are dated before the decision."""
+    built, candidate = judged.built, judged.candidate
+    mask = judgeable(candidate.split, None, built.frame, judged.decided_at).mask
+    rows = built.frame.filter(mask)
+    classes = candidate.manifest.classes
+    return rows if classes is None else rows.filter(pl.col(TARGET).is_in(classes))
+
+
+def refer_performance(spec: ModelSpec, judged: Judged) -> PerformanceReference:
     """How the candidate does on rows that it was not trained on."""
-    manifest = candidate.manifest
-    judged = judgeable(candidate.split, None, built.frame, decided_at)
-    rows = built.frame.filter(judged.mask)
-    if manifest.classes is not None:
-        rows = rows.filter(pl.col(TARGET).is_in(manifest.classes))
+    manifest, rows = judged.candidate.manifest, _judging_rows(judged)
     answers = answers_of(
         subject_of(manifest),
-        answer(candidate, rows, manifest.classes),
+        answer(judged.candidate, rows, manifest.classes),
         truth(rows, manifest.classes),
     )
     evaluated = EvaluatedRows(
@@ -70,6 +98,22 @@ def refer_performance(
         times=rows[TIME] if TIME in rows.columns else None,
     )
     return build_performance_reference(evaluated, seed=spec.model.seed)
+
+
+def refer_drift(spec: ModelSpec, judged: Judged) -> DriftReference:
+    """Counts of the rows that the candidate was trained on, and of its answers to others."""
+    manifest, rows = judged.candidate.manifest, _judging_rows(judged)
+    has_time = TIME in judged.built.frame.columns
+    columns = [*(field.name for field in manifest.features), *([TIME] if has_time else [])]
+    return build_drift_reference(
+        trained_rows(judged.built.frame, judged.trained_on).select(columns),
+        manifest.features,
+        subject_of(manifest),
+        (answer(judged.candidate, rows, manifest.classes), rows[TIME] if has_time else None),
+        importance={found.name: found.loss for found in judged.importances},
+        slices=spec.monitoring.slices,
+        block="day" if spec.monitoring.window.every == "day" else "hour",
+    )
 
 
 def refer_quality(spec: ModelSpec, built: BuiltFrame, manifest: ModelManifest) -> QualityProfile:

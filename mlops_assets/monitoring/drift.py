@@ -47,6 +47,8 @@ def assess_drift(
     policy: DriftSpec,
     importance: Mapping[str, float] | None = None,
     nulls: NullCache | None = None,
+    *,
+    answers: tuple[Sketch, Sketch] | None = None,
 ) -> DriftReport:
     """The verdict on a window.
 
@@ -57,15 +59,15 @@ def assess_drift(
         importance: Loss by feature when it is shuffled; negative counts as 0. By default all
             features weigh the same.
         nulls: Keeps what was drawn for the next window. The report is the same without.
+        answers: What was answered, where it is counted apart from the features: the reference on
+            rows that the model was not trained on, since it answers those that it knows more
+            surely.
 
     Raises:
         MonitoringError: the window was counted on other bins than the reference's.
     """
-    if reference.layout.digest != current.layout.digest:
-        raise MonitoringError(
-            "the window was counted on the bins of another reference "
-            f"({current.layout.digest[:12]}, not {reference.layout.digest[:12]}); count it again"
-        )
+    for one, other in ((reference, current), *([answers] if answers is not None else [])):
+        _require_same_bins(one, other)
     basis = _basis(reference, current)
     short = _too_few(reference, current, policy)
     if short is not None:
@@ -79,10 +81,30 @@ def assess_drift(
         for f, adjusted in zip(found, adjust([f.p for f in found]), strict=True)
     ]
     columns.sort(key=lambda c: (c.state != "broken", c.state != "drifted", -telling(c)))
-    answers = [find(case, layout) for layout in layouts if layout.column.role == "prediction"]
-    prediction = next((describe(case, f, f.p) for f in answers), None)
+    apart = case
+    if answers is not None:
+        apart = Case(*answers, policy, _basis(*answers), weights, case.nulls)
+    prediction = _prediction(apart)
     domain = assess_domain(reference, current, basis, weights)
     return _conclude(case, columns, prediction, domain, assess_slices(case))
+
+
+def _require_same_bins(reference: Sketch, current: Sketch) -> None:
+    if reference.layout.digest != current.layout.digest:
+        raise MonitoringError(
+            "the window was counted on the bins of another reference "
+            f"({current.layout.digest[:12]}, not {reference.layout.digest[:12]}); count it again"
+        )
+
+
+def _prediction(case: Case) -> ColumnDrift | None:
+    """What was answered; None when it is not watched, or there are no rows of it."""
+    layouts = case.reference.layout.columns.values()
+    watched = [layout for layout in layouts if layout.column.role == "prediction"]
+    if not watched or not (case.reference.n_rows and case.current.n_rows):
+        return None
+    found = find(case, watched[0])
+    return describe(case, found, found.p)
 
 
 def _basis(reference: Sketch, current: Sketch) -> Basis:

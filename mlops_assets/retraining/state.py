@@ -89,6 +89,7 @@ class RetrainingState(Record):
         n_refused: Candidates in a row that were refused or rolled back.
         n_without_calm: New champions in a row that windows called for since they were last calm.
         request: A person's wish that no attempt has met yet.
+        heard_at: When the newest wish that was heard was written down; it is heard once.
         rule: The rule that decided last; empty: none did.
         reason: Why, in words.
         ticked_at: When.
@@ -102,6 +103,7 @@ class RetrainingState(Record):
     n_refused: int = Field(0, ge=0)
     n_without_calm: int = Field(0, ge=0)
     request: Request | None = None
+    heard_at: AwareDatetime | None = None
     rule: str = ""
     reason: str = ""
     ticked_at: AwareDatetime | None = None
@@ -144,7 +146,7 @@ class RetrainingState(Record):
 
     def with_request(self, request: Request) -> "RetrainingState":
         """The state after a person asked; the next decision acts on it."""
-        return self.model_copy(update={"request": request})
+        return self.model_copy(update={"request": request, "heard_at": request.at})
 
     def with_champion(self, champion: Champion) -> "RetrainingState":
         """The state once this version serves."""

@@ -1,21 +1,26 @@
 """What an evaluation leaves for later windows, made of really packaged models."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from mlops_assets.modeling.importance import FeatureImportance
 from mlops_assets.modeling.split import TIME
 from mlops_assets.monitoring.answers import Subject
 from mlops_assets.monitoring.at_evaluation import (
+    DRIFT_FILE,
     PERFORMANCE_FILE,
     QUALITY_FILE,
+    Judged,
     build_reference_files,
     refer_performance,
     refer_quality,
     subject_of,
 )
+from mlops_assets.monitoring.drift_reference import DriftReference
 from mlops_assets.monitoring.performance_reference import PerformanceReference
 from mlops_assets.monitoring.quality import QualityProfile
 from mlops_assets_tests.modeling.conftest import PackagedModel, package
@@ -48,8 +53,18 @@ def model(
     return package(DOCUMENTS[request.param], folder / "model")
 
 
-def test_both_files_are_read_back(model: PackagedModel) -> None:
-    files = build_reference_files(model.spec, model.built, model.as_contestant(), LATER)
+def at_evaluation(model: PackagedModel, decided_at: datetime = LATER) -> Judged:
+    importances = [FeatureImportance("hours", 0.2, 0.0), FeatureImportance("age", -0.01, 0.0)]
+    return Judged(model.built, model.as_contestant(), decided_at, None, importances)
+
+
+def test_all_files_are_read_back(model: PackagedModel) -> None:
+    files = build_reference_files(model.spec, at_evaluation(model))
+    drift = DriftReference.from_storage(files[DRIFT_FILE].decode())
+    assert drift.features.n_rows == model.built.facts.n_training
+    assert drift.answers is not None
+    assert drift.answers.n_rows == model.built.facts.n_validation
+    assert drift.importance["hours"] == 0.2
     performance = PerformanceReference.from_storage(files[PERFORMANCE_FILE].decode())
     quality = QualityProfile.model_validate_json(files[QUALITY_FILE])
     assert performance.n_rows == model.built.facts.n_validation
@@ -58,7 +73,7 @@ def test_both_files_are_read_back(model: PackagedModel) -> None:
 
 
 def test_the_estimate_is_of_the_monitored_metric(model: PackagedModel) -> None:
-    found = refer_performance(model.spec, model.built, model.as_contestant(), LATER)
+    found = refer_performance(model.spec, at_evaluation(model))
     metric = model.spec.monitored_metric
     assert found.reason == ""
     before, now = found.realised[metric].value, found.estimated[metric].value
@@ -71,7 +86,7 @@ def test_rows_dated_after_the_decision_are_left_out(model: PackagedModel) -> Non
     if TIME not in model.built.frame.columns:
         assert model.spec.time_column is None
         return
-    found = refer_performance(model.spec, model.built, model.as_contestant(), START)
+    found = refer_performance(model.spec, at_evaluation(model, START))
     assert (found.n_rows, bool(found.reason)) == (0, True)
 
 

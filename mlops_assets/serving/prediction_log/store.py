@@ -311,6 +311,16 @@ class PredictionStore:
             ["prediction_id", "row"], keep="first", maintain_order=True
         )
 
+    def count_events(
+        self, service: str, start: datetime | None = None, end: datetime | None = None
+    ) -> int:
+        """Rows of a window that somebody was answered with, those that came twice twice."""
+        table = self._open(self.uri(service, PREDICTIONS))
+        if table is None:
+            return 0
+        frame = _inside(_scan(table).filter(~pl.col("shadow")), start, end)
+        return int(frame.select(pl.len()).collect().item())
+
     def scan_failures(
         self, service: str, start: datetime | None = None, end: datetime | None = None
     ) -> pl.LazyFrame:
