@@ -4,6 +4,7 @@ Here: reading the document's templates and gathering what the folders `assets` a
 build. Not here: the schema (`spec`) and anything that an asset does.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from mlops_assets.assets.serving import build_inference_service_asset
 from mlops_assets.assets.training import build_trained_model
 from mlops_assets.automation.rollouts import rollout_sensor
 from mlops_assets.automation.schedules import build_job, build_schedule
-from mlops_assets.resources.environment import default_resources
+from mlops_assets.resources.environment import default_resources, job_executor
 from mlops_assets.spec import ModelSpec
 
 
@@ -57,17 +58,22 @@ class ModelPipeline(dg.Component, dg.Model, dg.Resolvable):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The model's definitions, with the resources of this environment."""
         return dg.Definitions.merge(
-            build_pipeline(self.spec, _folder(context)),
+            build_pipeline(
+                self.spec, _folder(context), job_executor(self.spec.kubernetes, os.environ)
+            ),
             dg.Definitions(resources=default_resources()),
         )
 
 
-def build_pipeline(spec: ModelSpec, folder: Path) -> dg.Definitions:
+def build_pipeline(
+    spec: ModelSpec, folder: Path, executor: dg.ExecutorDefinition | None = None
+) -> dg.Definitions:
     """Assets, checks, job and schedule of a model. Reads no data, imports no model.
 
     Args:
         spec: The model.
         folder: Where relative paths of its source start.
+        executor: What runs the steps of its job; None takes that of the code location.
     """
     schedule = build_schedule(spec)
     return dg.Definitions(
@@ -80,7 +86,7 @@ def build_pipeline(spec: ModelSpec, folder: Path) -> dg.Definitions:
             build_inference_service_asset(spec),
             build_prediction_log(spec),
         ],
-        jobs=[build_job(spec)],
+        jobs=[build_job(spec, executor)],
         schedules=[schedule] if schedule is not None else [],
         sensors=[rollout_sensor()] if spec.rollout is not None else [],
     )

@@ -14,6 +14,11 @@ from pydantic import BaseModel
 from mlops_assets.errors import MlopsError
 from mlops_assets.spec import ModelSpec
 
+MAXIMUM_MEMORY_TAG = "mlops/maximum_memory"
+"""Tag of a step: memory that it may grow to."""
+MAXIMUM_EVICTIONS_TAG = "mlops/maximum_evictions"
+"""Tag of a step: how often it runs again after its node, or a more important pod, ended it."""
+
 # Raised by hand when what the step computes changes: it makes everything after it stale.
 _STEP_VERSIONS = {
     "dataset": 1,
@@ -49,8 +54,6 @@ def asset_attributes(
             takes an asset with checks for one without a value when it reads `MaterializeResult`.
             None: it hands on nothing.
     """
-    resources = spec.kubernetes.steps.get(asset)  # type: ignore[call-overload]
-    kubernetes = resources.to_dagster_k8s() if resources is not None else {}
     return {
         "key": [spec.name, asset],
         "group_name": spec.name,
@@ -60,8 +63,23 @@ def asset_attributes(
         "code_version": code_version(spec, asset),
         "io_manager_key": "records",
         "dagster_type": dg.Nothing if record is None else record,
-        "op_tags": {"dagster-k8s/config": kubernetes} if kubernetes else None,
+        "op_tags": _pod_tags(spec, asset),
     }
+
+
+def _pod_tags(spec: ModelSpec, asset: str) -> dict[str, Any] | None:
+    """What a step's own pod is made by, and how often it may run again."""
+    resources = spec.kubernetes.steps.get(asset)  # type: ignore[call-overload]
+    if resources is None:
+        return None
+    tags: dict[str, Any] = {}
+    if kubernetes := resources.to_dagster_k8s():
+        tags["dagster-k8s/config"] = kubernetes
+    if resources.maximum_memory is not None:
+        tags[MAXIMUM_MEMORY_TAG] = resources.maximum_memory
+    if resources.maximum_evictions:
+        tags[MAXIMUM_EVICTIONS_TAG] = str(resources.maximum_evictions)
+    return tags or None
 
 
 def code_version(spec: ModelSpec, asset: str) -> str:

@@ -28,16 +28,24 @@ def job_name(model: str) -> str:
     return f"{model}_pipeline"
 
 
-def build_job(spec: ModelSpec) -> "UnresolvedAssetJobDefinition":
-    """The job `<model>_pipeline`: every asset of the model."""
+def build_job(
+    spec: ModelSpec, executor: dg.ExecutorDefinition | None = None
+) -> "UnresolvedAssetJobDefinition":
+    """The job `<model>_pipeline`: every asset of the model.
+
+    Args:
+        spec: The model.
+        executor: What runs its steps; None takes that of the code location.
+    """
     tags: dict[str, object] = {MODEL_TAG: spec.name}
-    if kubernetes := spec.kubernetes.run.to_dagster_k8s():
+    if kubernetes := spec.kubernetes.run_resources().to_dagster_k8s():
         tags["dagster-k8s/config"] = kubernetes
     return dg.define_asset_job(
         job_name(spec.name),
         selection=dg.AssetSelection.assets(*[[spec.name, asset] for asset in ASSETS]),
         description=f"{spec.description} From the source to the service.",
         tags=tags,
+        executor_def=executor,
     )
 
 

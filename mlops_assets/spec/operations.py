@@ -1,5 +1,6 @@
 """The operations part of a model document: serving, schedule and Kubernetes resources."""
 
+import functools
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -7,6 +8,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from mlops_assets.spec.base import Document, Duration, FieldProblem, TimeZone, refusal
 from mlops_assets.spec.cron import require_cron
+from mlops_assets.spec.quantity import Cpu, Memory, cpu_cores, memory_bytes
 
 Step = Literal["dataset", "features", "trained_model", "evaluation", "model_version"]
 
@@ -60,9 +62,9 @@ class ScheduleSpec(Document):
 class StepResources(Document):
     """What one step asks of Kubernetes."""
 
-    cpu: str | None = None
-    """CPU requested and allowed, such as 2 or 500m."""
-    memory: str | None = None
+    cpu: Cpu | None = None
+    """CPU requested, such as 2 or 500m. It may use more where there is more."""
+    memory: Memory | None = None
     """Memory requested and allowed, such as 4Gi."""
     gpu: int | None = Field(None, ge=0)
     """Number of GPUs."""
@@ -70,14 +72,27 @@ class StepResources(Document):
     """Labels of the nodes that may run it."""
     tolerations: list[dict[str, JsonValue]] = Field(default_factory=list)
     """Taints of nodes that it tolerates."""
+    maximum_memory: Memory | None = None
+    """Memory that it may grow to: killed for memory, a step with a pod of its own runs again with
+    twice as much, up to this. By default it fails."""
+    maximum_evictions: int = Field(0, ge=0)
+    """How often a step with a pod of its own runs again after its node, or a more important pod,
+    ended it."""
+
+    @model_validator(mode="after")
+    def _grows_from_something(self) -> "StepResources":
+        if self.maximum_memory is not None and self.memory is None:
+            raise refusal([FieldProblem(("memory",), None, "an amount, as maximum_memory is set")])
+        return self
 
     def to_dagster_k8s(self) -> dict[str, Any]:
         """The value of the tag `dagster-k8s/config`; empty when nothing is asked for."""
-        quantities = {"cpu": self.cpu, "memory": self.memory, "nvidia.com/gpu": self.gpu}
-        amounts = {name: str(value) for name, value in quantities.items() if value is not None}
-        config: dict[str, Any] = {}
-        if amounts:
-            config["container_config"] = {"resources": {"requests": amounts, "limits": amounts}}
+        hard = {"memory": self.memory, "nvidia.com/gpu": self.gpu}
+        limits = {name: str(value) for name, value in hard.items() if value is not None}
+        requests = {**limits, **({"cpu": self.cpu} if self.cpu is not None else {})}
+        resources = {"requests": requests, "limits": limits}
+        amounts = {name: value for name, value in resources.items() if value}
+        config: dict[str, Any] = {"container_config": {"resources": amounts}} if amounts else {}
         pod: dict[str, Any] = {}
         if self.node_selector:
             pod["node_selector"] = dict(self.node_selector)
@@ -89,9 +104,32 @@ class StepResources(Document):
 
 
 class KubernetesSpec(Document):
-    """Resources of the pods that run this model's steps. Ignored on one machine."""
+    """The pods that run this model's steps. Ignored on one machine."""
 
+    step_pods: bool = False
+    """Whether each step runs in a pod of its own; otherwise all run in the run's pod."""
     run: StepResources = StepResources()
-    """Resources of the run's pod, in which steps without a pod of their own run."""
+    """Resources of the run's pod. Without step_pods it gets the largest of these and of the
+    steps' amounts, and what any of them says of nodes, since all of them run in it."""
     steps: dict[Step, StepResources] = Field(default_factory=dict)
     """Resources of single steps, by asset name."""
+
+    def run_resources(self) -> StepResources:
+        """What the run's pod asks for."""
+        if self.step_pods:
+            return self.run
+        return functools.reduce(_larger, self.steps.values(), self.run)
+
+
+def _larger(one: StepResources, other: StepResources) -> StepResources:
+    """What a pod needs in which two steps run, one after the other."""
+    tolerations = one.tolerations + [t for t in other.tolerations if t not in one.tolerations]
+    return one.model_copy(
+        update={
+            "cpu": max(filter(None, (one.cpu, other.cpu)), key=cpu_cores, default=None),
+            "memory": max(filter(None, (one.memory, other.memory)), key=memory_bytes, default=None),
+            "gpu": max((n for n in (one.gpu, other.gpu) if n is not None), default=None),
+            "node_selector": {**one.node_selector, **other.node_selector},
+            "tolerations": tolerations,
+        }
+    )

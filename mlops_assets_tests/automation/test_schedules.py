@@ -28,10 +28,12 @@ def test_resources_of_the_document_reach_run_pods_and_step_pods() -> None:
     from mlops_assets.assets.attributes import asset_attributes
     from mlops_assets.modeling.features import TrainingFrame
 
-    spec = churn_spec(kubernetes={"run": {"memory": "2Gi"}, "steps": {"features": {"cpu": "4"}}})
+    steps = {"features": {"cpu": "4", "memory": "1Gi", "maximum_memory": "8Gi"}}
+    spec = churn_spec(kubernetes={"run": {"memory": "2Gi"}, "steps": steps, "step_pods": True})
     run = (build_job(spec).tags or {})["dagster-k8s/config"]
     assert '"memory": "2Gi"' in str(run)
     step = asset_attributes(spec, "features", {"polars"}, TrainingFrame)["op_tags"]
     resources = step["dagster-k8s/config"]["container_config"]["resources"]
-    assert resources == {"requests": {"cpu": "4"}, "limits": {"cpu": "4"}}
+    assert resources == {"requests": {"memory": "1Gi", "cpu": "4"}, "limits": {"memory": "1Gi"}}
+    assert step["mlops/maximum_memory"] == "8Gi"
     assert asset_attributes(spec, "dataset", {"polars"}, TrainingFrame)["op_tags"] is None

@@ -3,17 +3,42 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from mlops_assets.spec.operations import PredictionLogSpec, ScheduleSpec, StepResources
+from mlops_assets.spec.operations import (
+    KubernetesSpec,
+    PredictionLogSpec,
+    ScheduleSpec,
+    StepResources,
+)
 
 
 def test_nothing_asked_for_gives_an_empty_config() -> None:
     assert StepResources().to_dagster_k8s() == {}
 
 
-def test_amounts_are_requested_and_allowed_alike() -> None:
+def test_memory_is_requested_and_allowed_alike_and_cpu_only_requested() -> None:
     config = StepResources(cpu="2", memory="4Gi", gpu=1).to_dagster_k8s()
-    amounts = {"cpu": "2", "memory": "4Gi", "nvidia.com/gpu": "1"}
-    assert config == {"container_config": {"resources": {"requests": amounts, "limits": amounts}}}
+    limits = {"memory": "4Gi", "nvidia.com/gpu": "1"}
+    resources = {"requests": {**limits, "cpu": "2"}, "limits": limits}
+    assert config == {"container_config": {"resources": resources}}
+
+
+def test_a_run_that_executes_all_steps_has_room_for_the_largest() -> None:
+    steps = {
+        "features": {"cpu": "500m", "memory": "3Gi", "node_selector": {"disk": "ssd"}},
+        "trained_model": {"cpu": "2", "memory": "900Mi", "gpu": 1},
+    }
+    fields = {"run": {"memory": "1Gi"}, "steps": steps}
+    together = KubernetesSpec.model_validate(fields).run_resources()
+    assert (together.cpu, together.memory, together.gpu) == ("2", "3Gi", 1)
+    assert together.node_selector == {"disk": "ssd"}
+    apart = KubernetesSpec.model_validate({**fields, "step_pods": True}).run_resources()
+    assert (apart.cpu, apart.memory, apart.gpu) == (None, "1Gi", None)
+
+
+def test_an_amount_that_is_none_and_growth_from_nothing_are_refused() -> None:
+    for fields in ({"memory": "4 GB"}, {"cpu": "two"}, {"maximum_memory": "8Gi"}):
+        with pytest.raises(ValidationError, match="an amount"):
+            StepResources.model_validate(fields)
 
 
 def test_placement_goes_to_the_pod() -> None:
