@@ -40,13 +40,13 @@ def run_chain(home: Path) -> None:
     import dagster as dg
 
     from mlops_assets.component import build_pipeline
-    from mlops_assets.resources.environment import embedded_resources
+    from mlops_assets.resources.environment import build_resources
 
     spec, folder = flight_document()
     (home / "dagster").mkdir(parents=True)
     definitions = dg.Definitions.merge(
         build_pipeline(spec, folder),
-        dg.Definitions(resources=embedded_resources({"MLOPS_HOME": str(home)})),
+        dg.Definitions(resources=build_resources({"MLOPS_HOME": str(home)})),
     )
     with dg.DagsterInstance.local_temp(
         str(home / "dagster"), overrides={"telemetry": {"enabled": False}}

@@ -29,6 +29,7 @@ _STEP_VERSIONS = {
     "inference_service": 1,
     "prediction_log": 1,
 }
+IMAGE_TAG = "dagster/image"  # which K8sRunLauncher writes when it makes the pod
 # The parts of the document that each step's result depends on.
 _STEP_FIELDS: dict[str, set[str] | dict[str, Any]] = {
     "dataset": {"name", "source", "contract", "time_column"},
@@ -92,6 +93,14 @@ def code_version(spec: ModelSpec, asset: str) -> str:
     }
     text = json.dumps([part, _source_text(functions.get(asset))], sort_keys=True)
     return f"{_STEP_VERSIONS[asset]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def image_of(run: dg.DagsterRun) -> str:
+    """The container image that a run's code came from, with its digest where it was launched by
+    one (`DAGSTER_CURRENT_IMAGE` of the code location); "none" on one machine."""
+    origin = run.job_code_origin
+    of_code_location = origin.repository_origin.container_image if origin is not None else None
+    return run.tags.get(IMAGE_TAG) or of_code_location or "none"
 
 
 def data_version(*parts: str) -> dg.DataVersion:

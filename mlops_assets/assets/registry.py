@@ -1,10 +1,8 @@
 """The asset `[<model>, model_version]`: a candidate that passed its gates, registered in MLflow."""
 
-import os
-
 import dagster as dg
 
-from mlops_assets.assets.attributes import asset_attributes, readable_failures
+from mlops_assets.assets.attributes import asset_attributes, image_of, readable_failures
 from mlops_assets.assets.evaluation import SPLIT_TAG, JudgedModel
 from mlops_assets.assets.training import (
     DATASET_ROWS_TAG,
@@ -40,7 +38,7 @@ def build_model_version(spec: ModelSpec) -> dg.AssetsDefinition:
                 model_digest=candidate.model_digest,
                 uri=candidate.uri,
                 mlflow_run_id=candidate.mlflow_run_id,
-                tags=_tags(spec, evaluation, context.run.run_id),
+                tags=_tags(spec, evaluation, context.run),
             )
         return dg.MaterializeResult(
             value=version,
@@ -67,15 +65,15 @@ def _training_tags(candidate: TrainedModel) -> dict[str, str]:
     return tags
 
 
-def _tags(spec: ModelSpec, judged: JudgedModel, dagster_run_id: str) -> dict[str, str]:
+def _tags(spec: ModelSpec, judged: JudgedModel, run: dg.DagsterRun) -> dict[str, str]:
     """Which data, code, run and evidence made this version."""
     candidate, evaluation = judged.candidate, judged.evaluation
     value = evaluation.metrics["candidate"][evaluation.metric].value
     return {
         "mlops.dataset_digest": candidate.dataset_digest,
         "mlops.frame_digest": candidate.frame_digest,
-        "mlops.dagster_run_id": dagster_run_id,
-        "mlops.image": os.environ.get("DAGSTER_CURRENT_IMAGE", "none"),
+        "mlops.dagster_run_id": run.run_id,
+        "mlops.image": image_of(run),
         f"mlops.{evaluation.metric}": f"{value:.6g}" if value is not None else "unknown",
         "mlops.judged_rows": str(evaluation.n_rows),
         SPLIT_TAG: candidate.split.model_dump_json(),

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
-from mlops_assets.assets.attributes import asset_attributes, readable_failures
+from mlops_assets.assets.attributes import asset_attributes, image_of, readable_failures
 from mlops_assets.data.snapshots import Lake
 from mlops_assets.modeling.features import BuiltFrame, TrainingFrame
 from mlops_assets.modeling.manifest import OnnxAgreement
@@ -79,6 +79,7 @@ def build_trained_model(spec: ModelSpec) -> dg.AssetsDefinition:
             tracking.run(spec.registered_model, identity, name) as run_id,
             tempfile.TemporaryDirectory() as scratch,
         ):
+            tracking.log_tags(run_id, {"mlops.image": image_of(context.run)})
             return _train(spec, features, lake, tracking, run_id, Path(scratch, "model"))
 
     return trained_model

@@ -3,12 +3,17 @@
 | variable | default | meaning |
 |---|---|---|
 | `MLOPS_HOME` | `.mlops` in the working folder | everything that the embedded platform keeps |
+| `MLOPS_STORAGE_URI` | the home | root of lake, records and prediction log: `s3://bucket/prefix` |
+| `MLOPS_MLFLOW_URI` | a database in the home | MLflow's server, which says where artifacts lie |
 | `MLOPS_KSERVE_NAMESPACE`, … | this machine serves | a cluster that serves (`serving.py`) |
 | `MLOPS_DAGSTER_UI_URL`, … | no links | where rollouts are kept and measured (`rollout.py`) |
 | `MLOPS_MLFLOW_UI_URL` | `http://127.0.0.1:5000` | where links to MLflow point |
 | `MLOPS_NOTIFY_URL`, … | nobody is told | who hears of rollouts and drift (`notifier.py`) |
 | `MLOPS_EXECUTOR` | `in_process` | `in_process`, `multiprocess`, or `kubernetes`: in the run's pod,
   or in a pod for each step where the model's document asks for `kubernetes.step_pods` |
+
+Object storage takes address and keys from the variables of its own tools: `AWS_ENDPOINT_URL`,
+`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`; `AWS_ALLOW_HTTP` where it has no TLS.
 """
 
 import functools
@@ -36,27 +41,42 @@ from mlops_assets.spec.operations import KubernetesSpec
 def default_resources() -> Mapping[str, Any]:
     """The resources that every `ModelPipeline` brings; one set per process, so that definitions
     of many documents merge."""
-    return MappingProxyType(embedded_resources(os.environ))
+    return MappingProxyType(build_resources(os.environ))
 
 
-def embedded_resources(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Resources of the embedded platform."""
+def build_resources(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The resources that an environment names; without a word of it, those of one machine.
+
+    Raises:
+        PlatformError: a setting is none.
+    """
     home = Path(environment.get("MLOPS_HOME", ".mlops")).absolute()
-    uri, artifact_root = f"sqlite:///{home}/mlflow.db", f"file://{home}/mlartifacts"
+    storage = (environment.get("MLOPS_STORAGE_URI") or str(home)).rstrip("/")
+    tracking = _tracking_from(environment, home)
+    # Where a cluster serves, a sink of its own moves what is logged; here, whoever reads it.
+    segments = None if environment.get("MLOPS_KSERVE_NAMESPACE") else str(home)
     return {
-        "lake": LakeResource(root=str(home / "lake")),
-        "records": RecordIOManager(root=str(home / "records")),
-        "tracking": TrackingResource(
-            uri=uri,
-            artifact_root=artifact_root,
-            ui_url=environment.get("MLOPS_MLFLOW_UI_URL", "http://127.0.0.1:5000"),
-        ),
+        "lake": LakeResource(root=f"{storage}/lake"),
+        "records": RecordIOManager(root=f"{storage}/records"),
+        "tracking": tracking,
         "serving": serving_from(environment, home),
         "rollouts": rollouts_from(environment, home),
         "notifier": notifier_from(environment, home),
-        "predictions": PredictionLogResource(lake=str(home / "lake"), home=str(home)),
-        "mlflow": mlflow_resource(tracking_uri=uri, experiment_name="dagster"),
+        "predictions": PredictionLogResource(lake=f"{storage}/lake", home=segments),
+        "mlflow": mlflow_resource(tracking_uri=tracking.uri, experiment_name="dagster"),
     }
+
+
+def _tracking_from(environment: Mapping[str, str], home: Path) -> TrackingResource:
+    ui_url = environment.get("MLOPS_MLFLOW_UI_URL", "http://127.0.0.1:5000")
+    uri = environment.get("MLOPS_MLFLOW_URI")
+    if uri:
+        return TrackingResource(uri=uri, artifact_root=None, ui_url=ui_url)
+    return TrackingResource(
+        uri=f"sqlite:///{home}/mlflow.db",
+        artifact_root=f"file://{home}/mlartifacts",
+        ui_url=ui_url,
+    )
 
 
 def executor(environment: Mapping[str, str]) -> dg.ExecutorDefinition:

@@ -6,12 +6,13 @@ may run in any process or pod, and a record is read by people as well.
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from pydantic import BaseModel, ValidationError
-from upath import UPath
 
+from mlops_assets.data.filesystems import open_filesystem
 from mlops_assets.errors import MlopsError
 
 
@@ -26,15 +27,17 @@ class RecordIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: BaseModel) -> None:
         """Writes aside, then switches, so that a reader sees the former record or this one."""
-        path = self._path(context.asset_key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = obj.model_dump_json(indent=1)
-        if path.protocol in ("", "file"):
-            aside = path.with_name(f".{path.name}.{os.getpid()}")
-            aside.write_text(text)
-            aside.replace(path)
-        else:  # an object store's put is all or nothing
-            path.write_text(text)
+        content = obj.model_dump_json(indent=1).encode()
+        address = self._address(context.asset_key)
+        if "://" in address:  # an object store's put is all or nothing
+            filesystem, path = open_filesystem(address)
+            filesystem.pipe_file(path, content)
+            return
+        file = Path(address)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_name(f".{file.name}.{os.getpid()}")
+        aside.write_bytes(content)
+        aside.replace(file)
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The newest record of the asset that the parameter names.
@@ -42,18 +45,19 @@ class RecordIOManager(dg.ConfigurableIOManager):
         Raises:
             MlopsError: the asset was never materialized, or its record is of another version.
         """
-        path = self._path(context.asset_key)
+        address = self._address(context.asset_key)
         name = context.asset_key.to_user_string()
         record_type = context.dagster_type.typing_type
         try:
-            return record_type.model_validate_json(path.read_text())
+            filesystem, path = open_filesystem(address)
+            return record_type.model_validate_json(filesystem.cat_file(path))
         except FileNotFoundError as error:
             raise MlopsError(f"{name} was never materialized: materialize it first") from error
         except (ValidationError, json.JSONDecodeError) as error:
             raise MlopsError(
-                f"{path} is no {record_type.__name__} of this version: materialize {name} again"
+                f"{address} is no {record_type.__name__} of this version: materialize {name} again"
             ) from error
 
-    def _path(self, key: dg.AssetKey) -> UPath:
+    def _address(self, key: dg.AssetKey) -> str:
         model, asset = key.path
-        return UPath(self.root) / model / f"{asset}.json"
+        return f"{self.root.rstrip('/')}/{model}/{asset}.json"

@@ -1,6 +1,7 @@
+import dagster as dg
 import pytest
 
-from mlops_assets.assets.attributes import code_version
+from mlops_assets.assets.attributes import IMAGE_TAG, code_version, image_of
 from mlops_assets.automation.schedules import ASSETS
 from mlops_assets_tests.documents import churn_document, churn_spec
 
@@ -35,3 +36,15 @@ def test_an_edit_of_the_source_function_makes_the_dataset_stale() -> None:
     flights = "mlops_assets.defs.flight_delay.source:load_flights"
     assert version(flights) == version(flights)
     assert version("not_a_module.at_all:load") != version(flights)
+
+
+def test_the_image_of_a_run_is_the_one_that_its_pod_was_made_from() -> None:
+    pinned = "registry.example.com/platform@sha256:" + "0" * 64
+    assert image_of(dg.DagsterRun("churn_pipeline")) == "none"
+    assert image_of(dg.DagsterRun("churn_pipeline", tags={"dagster/image": pinned})) == pinned
+
+
+def test_the_tag_of_the_image_is_the_launchers() -> None:
+    from dagster._core.storage.tags import DOCKER_IMAGE_TAG
+
+    assert DOCKER_IMAGE_TAG == IMAGE_TAG

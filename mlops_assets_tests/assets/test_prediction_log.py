@@ -9,7 +9,7 @@ import pytest
 
 from mlops_assets.assets.prediction_log import build_prediction_log
 from mlops_assets.component import build_pipeline
-from mlops_assets.resources.environment import embedded_resources
+from mlops_assets.resources.environment import build_resources
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.failures import FailureLog
 from mlops_assets.serving.prediction_log.records import (
@@ -63,7 +63,7 @@ def materialize(home: Path, day: str) -> dict[str, Any]:
     result = dg.materialize(
         [build_prediction_log(churn_spec())],
         partition_key=day,
-        resources=embedded_resources({"MLOPS_HOME": str(home)}),
+        resources=build_resources({"MLOPS_HOME": str(home)}),
     )
     (made,) = result.get_asset_materialization_events()
     return {
@@ -113,7 +113,7 @@ def test_today_is_a_partition_and_no_schedule_or_pipeline_waits_for_it(tmp_path:
     with dg.partition_loading_context(effective_dt=DAY + timedelta(hours=1)):
         keys = days.get_partition_keys()
     assert (keys[0], keys[-1]) == ("2026-02-01", "2026-03-04")
-    resources = dg.Definitions(resources=embedded_resources({"MLOPS_HOME": str(tmp_path)}))
+    resources = dg.Definitions(resources=build_resources({"MLOPS_HOME": str(tmp_path)}))
     definitions = dg.Definitions.merge(build_pipeline(churn_spec(), tmp_path), resources)
     graph = definitions.resolve_asset_graph()
     job = definitions.resolve_job_def("churn_pipeline")

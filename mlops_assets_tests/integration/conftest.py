@@ -10,7 +10,7 @@ import pytest
 
 from mlops_assets.component import build_pipeline
 from mlops_assets.modeling.tracking import Tracking
-from mlops_assets.resources.environment import embedded_resources
+from mlops_assets.resources.environment import build_resources
 from mlops_assets.serving.embedded import EmbeddedServing
 from mlops_assets_tests.documents import churn_spec
 from mlops_assets_tests.serving.running import find_free_port, running_gateway
@@ -31,7 +31,7 @@ class Platform:
 
     def definitions(self, folder: Path, **changes: Any) -> dg.Definitions:
         """The definitions of a churn document that stands in a folder."""
-        resources = embedded_resources({"MLOPS_HOME": str(self.home)})
+        resources = build_resources({"MLOPS_HOME": str(self.home)})
         return dg.Definitions.merge(
             build_pipeline(churn_spec(**changes), folder), dg.Definitions(resources=resources)
         )

@@ -54,6 +54,7 @@ def test_metadata_answers_which_data_code_run_and_manifest(
     assert version.tags["mlops.dataset_digest"] == run.data.tags["mlops.dataset_digest"] == digest
     assert made["trained_model"].metadata["mlflow_run_id"].value == version.mlflow_run_id
     assert version.tags["mlops.dagster_run_id"] == first.run_id
+    assert version.tags["mlops.image"] == run.data.tags["mlops.image"] == "none"  # one machine
     assert run.info.status == "FINISHED"
     assert {"roc_auc", "roc_auc_low", "baseline_roc_auc"} <= set(run.data.metrics)
     manifest: Any = made["inference_service"].metadata["manifest"].value

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.automation.rollouts import KEY_TAG, rollout_sensor
-from mlops_assets.resources.environment import embedded_resources
+from mlops_assets.resources.environment import build_resources
 from mlops_assets.rollout.file_store import FileStore
 from mlops_assets.rollout.state import RolloutState
 from mlops_assets.serving.home import ServingHome
@@ -64,7 +64,7 @@ def state(platform: Platform) -> RolloutState | None:
 
 def look(platform: Platform, definitions: dg.Definitions, cursor: str | None) -> Any:
     """One tick of the rollout sensor."""
-    resources = embedded_resources({"MLOPS_HOME": str(platform.home)})
+    resources = build_resources({"MLOPS_HOME": str(platform.home)})
     needed = {name: resources[name] for name in rollout_sensor().required_resource_keys}
     with dg.build_sensor_context(
         instance=platform.instance, cursor=cursor, definitions=definitions, resources=needed

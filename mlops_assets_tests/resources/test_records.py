@@ -1,7 +1,9 @@
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import dagster as dg
 import pytest
+from moto.server import ThreadedMotoServer
 from pydantic import BaseModel
 
 from mlops_assets.errors import MlopsError
@@ -50,3 +52,22 @@ def test_any_object_store_keeps_records() -> None:
     manager = RecordIOManager(root="memory://records")
     write(manager, Shoe(size=43))
     assert read(manager) == Shoe(size=43)
+
+
+def test_a_bucket_keeps_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        urlopen(Request(f"http://{host}:{port}/bucket", method="PUT")).close()
+        manager = RecordIOManager(root="s3://bucket/records")
+        with pytest.raises(MlopsError, match="churn/features was never materialized"):
+            read(manager)
+        for size in (43, 44):
+            write(manager, Shoe(size=size))
+        assert read(manager) == Shoe(size=44)
+    finally:
+        server.stop()

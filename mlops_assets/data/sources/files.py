@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from mlops_assets.data.filesystems import open_filesystem
 from mlops_assets.data.scratch import new_scratch_folder
-from mlops_assets.errors import SourceError
+from mlops_assets.errors import LakeError, SourceError
 from mlops_assets.spec import SourceSpec
 
 Format = Literal["csv", "parquet", "delta"]
@@ -137,22 +138,10 @@ def _filesystem(address: str) -> tuple[Any, str]:
     Raises:
         SourceError: nothing that is installed knows the address.
     """
-    import fsspec
-
     try:
-        filesystem, path = fsspec.core.url_to_fs(address)
-    except ImportError:  # s3:// and gs:// without s3fs and gcsfs: pyarrow brings drivers
-        try:
-            import pyarrow.fs
-            from fsspec.implementations.arrow import ArrowFSWrapper
-
-            arrow, path = pyarrow.fs.FileSystem.from_uri(address)
-            filesystem = ArrowFSWrapper(arrow)
-        except (ValueError, OSError, ImportError) as error:
-            raise SourceError(f"source.path: {address} cannot be opened: {error}") from error
-    except ValueError as error:
-        raise SourceError(f"source.path: {address} cannot be opened: {error}") from error
-    return filesystem, str(path)
+        return open_filesystem(address)
+    except LakeError as error:
+        raise SourceError(f"source.path: {error}") from error
 
 
 @contextmanager
