@@ -69,6 +69,7 @@ def run_plain(home: Path) -> None:
     from mlops_assets.modeling.features import BuiltFrame, build_frame
     from mlops_assets.modeling.package import write_package
     from mlops_assets.modeling.plots import draw_plots
+    from mlops_assets.modeling.signing import SIGNING_KEY, ensure_key_pair, sign_package
     from mlops_assets.modeling.training import train
     from mlops_assets.serving.embedded import EmbeddedServing
 
@@ -82,6 +83,8 @@ def run_plain(home: Path) -> None:
     fitted = train(spec, built)
     package = home / "package"
     manifest = write_package(package, fitted, built, spec)
+    ensure_key_pair(home / "keys")
+    sign_package(package, home / "keys" / SIGNING_KEY)
     client = MlflowClient(f"sqlite:///{home}/mlflow.db", f"sqlite:///{home}/mlflow.db")
     experiment = client.create_experiment("flights", artifact_location=f"file://{home}/artifacts")
     run = client.create_run(experiment)

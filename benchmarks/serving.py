@@ -42,6 +42,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from serving_models import PACKAGERS, Packaged, compare_answers
 
 from mlops_assets.kserve.manifest import build_inference_service
+from mlops_assets.modeling.signing import SIGNING_KEY, ensure_key_pair, sign_package
 from mlops_assets.serving.embedded import EmbeddedServing
 
 Key = tuple[str, int, int]  # server, connections, batch
@@ -125,6 +126,8 @@ def running_gateway(model: Packaged, folder: Path, *, shadow: bool) -> Iterator[
     )  # fmt: skip
     if shadow:
         v1["spec"]["canary"] = [{"trafficPercent": 0, "predictor": v2["spec"]["predictor"]}]
+    ensure_key_pair(home / "keys")
+    sign_package(model.directory, home / "keys" / SIGNING_KEY)
     backend.apply(v1)
     if shadow:
         backend.set_traffic("m", {"v1": 100}, shadow="v2")

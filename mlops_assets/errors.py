@@ -8,6 +8,7 @@ MlopsError               anything below; the command line prints it as one messa
 ├── FeatureError         the training frame cannot be made from the dataset
 ├── TrainingError        the estimator does not exist, does not fit the task or does not converge
 ├── UnsafeModelError     a model's bytes are not what its manifest says, or could run code
+├── SigningKeyError      a key that signs models, or is trusted to, is missing or no such key
 ├── RegistryError        the tracking server refused or holds something else than expected
 ├── ServingError         the serving backend is unreachable or a revision did not become ready
 │   ├── ClusterApiError      the API server refused or did not answer; has its status and reason
@@ -87,6 +88,10 @@ class TrainingError(MlopsError):
 
 class UnsafeModelError(MlopsError):
     """A model's bytes are not what its manifest says, or loading them could run code."""
+
+
+class SigningKeyError(MlopsError):
+    """A key that signs models, or is trusted to, is missing or is no such key."""
 
 
 class RegistryError(MlopsError):

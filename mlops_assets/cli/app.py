@@ -12,6 +12,7 @@ import typer
 
 from mlops_assets.cli.demo import demo
 from mlops_assets.cli.documents import check, new
+from mlops_assets.cli.keys import keys
 from mlops_assets.cli.platform import retire, status, up
 from mlops_assets.cli.rollout import rollout
 from mlops_assets.cli.serving import predict, predictor, sink
@@ -32,6 +33,7 @@ app = typer.Typer(
 for _command in (up, status, new, check, predict, retire):
     app.command()(_command)
 app.add_typer(rollout)
+app.add_typer(keys)
 app.add_typer(demo)
 for _server in (predictor, sink):
     app.command(

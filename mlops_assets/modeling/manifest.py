@@ -109,11 +109,30 @@ def read_manifest(directory: Path) -> ModelManifest:
     Raises:
         UnsafeModelError: no manifest, an unknown format, or a file that is missing or changed.
     """
-    path = directory / MANIFEST_FILE
+    return verify_files(directory, read_manifest_bytes(directory))
+
+
+def read_manifest_bytes(directory: Path) -> bytes:
+    """The manifest as it stands there, not yet verified.
+
+    Raises:
+        UnsafeModelError: there is none.
+    """
     try:
-        manifest = ModelManifest.model_validate_json(path.read_bytes())
+        return (directory / MANIFEST_FILE).read_bytes()
     except FileNotFoundError as error:
         raise UnsafeModelError(f"{directory} has no {MANIFEST_FILE}; package it again") from error
+
+
+def verify_files(directory: Path, content: bytes) -> ModelManifest:
+    """The manifest of these bytes, against which the files of a directory are verified.
+
+    Raises:
+        UnsafeModelError: an unknown format, or a file that is missing or changed.
+    """
+    path = directory / MANIFEST_FILE
+    try:
+        manifest = ModelManifest.model_validate_json(content)
     except ValidationError as error:
         raise UnsafeModelError(
             f"{path} is not a manifest that this version reads: {error}"

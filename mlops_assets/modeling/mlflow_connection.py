@@ -30,12 +30,21 @@ class MlflowConnection:
         uri: Of the tracking server and registry: `sqlite:///…` or `http://…`.
         artifact_root: Where new experiments keep artifacts; None leaves it to the server.
         ui_url: Where people look at it; links are made of it. None: no links.
+        signing_key: Private key with which packages are signed before they are stored; None stores
+            none.
     """
 
-    def __init__(self, uri: str, artifact_root: str | None = None, ui_url: str | None = None):
+    def __init__(
+        self,
+        uri: str,
+        artifact_root: str | None = None,
+        ui_url: str | None = None,
+        signing_key: Path | None = None,
+    ) -> None:
         self.uri = uri
         self.artifact_root = artifact_root
         self.ui_url = ui_url
+        self.signing_key = signing_key
 
     @cached_property
     def client(self) -> "MlflowClient":

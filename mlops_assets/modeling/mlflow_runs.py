@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from mlops_assets.errors import RegistryError
+from mlops_assets.errors import RegistryError, SigningKeyError
 from mlops_assets.modeling.mlflow_connection import MODEL_DIGEST, VALUE_LIMIT, MlflowConnection
+from mlops_assets.modeling.signing import sign_package
 
 _BATCH_LIMIT = 100  # of MLflow's log_batch
 
@@ -138,11 +139,20 @@ class MlflowRuns(MlflowConnection):
             raise RegistryError(f"run {run_id} of {self.uri} has no {path}: {error}") from error
 
     def log_package(self, run_id: str, package: Path, model_digest: str) -> tuple[str, str]:
-        """A packaged model as MLflow's logged model of a run.
+        """A packaged model as MLflow's logged model of a run, signed before it is stored.
 
         Returns:
             Its MLflow id and the URI of the directory, which never changes.
+
+        Raises:
+            SigningKeyError: there is no key to sign it with, so no predictor would take it.
         """
+        if self.signing_key is None:
+            raise SigningKeyError(
+                f"{self.uri}: no signing key; MLOPS_SIGNING_KEY names the file of one, and "
+                "`mlops-assets keys new` makes it"
+            )
+        sign_package(package, self.signing_key)
         experiment_id = self.client.get_run(run_id).info.experiment_id
         logged = self.client.create_logged_model(
             experiment_id,

@@ -87,19 +87,22 @@ def write_package(
     return manifest
 
 
-def load_package(directory: Path, *, allowed: Sequence[str] = ()) -> Any:
+def load_package(
+    directory: Path, *, allowed: Sequence[str] = (), manifest: ModelManifest | None = None
+) -> Any:
     """The pipeline in a package, after its files were verified against the manifest.
 
     Args:
         directory: Where the package stands.
         allowed: Types beside scikit-learn's and NumPy's that may be constructed
             (`spec.model.trusted_types`).
+        manifest: The manifest, if it was read and verified just before.
 
     Raises:
         UnsafeModelError: a file is missing or changed, there is a pickle, or the model needs a type
             that is not allowed.
     """
-    manifest = read_manifest(directory)
+    manifest = manifest or read_manifest(directory)
     if pickles := sorted(p.name for p in directory.rglob("*") if p.suffix.lower() in _PICKLES):
         raise UnsafeModelError(
             f"{directory} holds {', '.join(pickles)}; a pickle runs code when it is read, so none "

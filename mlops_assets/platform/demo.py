@@ -145,6 +145,7 @@ def _make_challenger(
     from mlops_assets.data.snapshots import Lake
     from mlops_assets.modeling.features import BuiltFrame, TrainingFrame
     from mlops_assets.modeling.mlflow_runs import RunIdentity
+    from mlops_assets.modeling.signing import SIGNING_KEY
     from mlops_assets.modeling.tracking import Tracking
 
     record = read_record(home, spec.name, "features")
@@ -154,7 +155,9 @@ def _make_challenger(
     lake = Lake(str(home.root / "lake"))
     built = BuiltFrame(lake.read_frame(facts.uri, facts.version).collect(), facts)
     tracking = Tracking(
-        f"sqlite:///{home.mlflow_database}", home.mlflow_artifacts.absolute().as_uri()
+        f"sqlite:///{home.mlflow_database}",
+        home.mlflow_artifacts.absolute().as_uri(),
+        signing_key=home.keys / SIGNING_KEY,
     )
     callers = _callers(gateway_url, spec, built)
     identity = RunIdentity(f"demo-{time.time_ns()}", f"{spec.name}/demo")

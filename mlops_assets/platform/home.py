@@ -4,6 +4,7 @@
 |---|---|---|
 | `lake/`, `records/` | datasets and training frames; what the assets made | the pipelines |
 | `mlflow.db`, `mlartifacts/` | runs, registry, packages | the pipelines, the MLflow server |
+| `keys/` | the key pair that signs models | `up`, `keys` |
 | `serving/` | InferenceService manifests and their status | the pipelines, the gateway |
 | `dagster/` | DAGSTER_HOME: runs, events, schedules | Dagster |
 | `logs/` | one file for each process, the former ones as `.1` to `.3` | `up` |
@@ -39,6 +40,11 @@ class Home:
     def mlflow_artifacts(self) -> Path:
         """Where MLflow keeps artifacts."""
         return self.root / "mlartifacts"
+
+    @property
+    def keys(self) -> Path:
+        """The key pair that signs models."""
+        return self.root / "keys"
 
     @property
     def logs(self) -> Path:

@@ -16,6 +16,7 @@ from mlops_assets.errors import PlatformError
 from mlops_assets.platform.environment import kill_marked, process_environment
 from mlops_assets.platform.home import Home, prepare_home
 from mlops_assets.platform.instance import instance_settings
+from mlops_assets.platform.keys import prepare_keys
 from mlops_assets.platform.lock import PlatformLock, hold
 from mlops_assets.platform.ports import free_addresses
 from mlops_assets.platform.progress import Progress
@@ -40,6 +41,8 @@ def bring_up(options: Options, progress: Progress, on_results: Callable[[Report]
     with Stop().listening() as stop, hold(options.home.lock, instance) as lock:
         _clean_up(options.home, lock, progress)
         addresses = free_addresses(options.addresses)
+        for line in prepare_keys(options.home):
+            progress.say(line)
         instance_settings(options.project)  # refused now rather than in a log
         environment = process_environment(os.environ, options.home, addresses, instance)
         supervisor = Supervisor(options.home, environment, options.project, instance, progress.say)

@@ -8,6 +8,8 @@
 | `MLOPS_KSERVE_NAMESPACE`, … | this machine serves | a cluster that serves (`serving.py`) |
 | `MLOPS_DAGSTER_UI_URL`, … | no links | where rollouts are kept and measured (`rollout.py`) |
 | `MLOPS_MLFLOW_UI_URL` | `http://127.0.0.1:5000` | where links to MLflow point |
+| `MLOPS_SIGNING_KEY` | a key pair in the home | file of the private key that signs models; a must
+  with `MLOPS_MLFLOW_URI` |
 | `MLOPS_NOTIFY_URL`, … | nobody is told | who hears of rollouts and drift (`notifier.py`) |
 | `MLOPS_EXECUTOR` | `in_process` | `in_process`, `multiprocess`, or `kubernetes`: in the run's pod,
   or in a pod for each step where the model's document asks for `kubernetes.step_pods` |
@@ -34,6 +36,7 @@ from mlops_assets.resources.records import RecordIOManager
 from mlops_assets.resources.rollout import rollouts_from
 from mlops_assets.resources.serving import serving_from
 from mlops_assets.resources.tracking import TrackingResource
+from mlops_assets.serving.home import ServingHome
 from mlops_assets.spec.operations import KubernetesSpec
 
 
@@ -71,11 +74,18 @@ def _tracking_from(environment: Mapping[str, str], home: Path) -> TrackingResour
     ui_url = environment.get("MLOPS_MLFLOW_UI_URL", "http://127.0.0.1:5000")
     uri = environment.get("MLOPS_MLFLOW_URI")
     if uri:
-        return TrackingResource(uri=uri, artifact_root=None, ui_url=ui_url)
+        return TrackingResource(
+            uri=uri,
+            artifact_root=None,
+            ui_url=ui_url,
+            signing_key=environment.get("MLOPS_SIGNING_KEY"),
+        )
     return TrackingResource(
         uri=f"sqlite:///{home}/mlflow.db",
         artifact_root=f"file://{home}/mlartifacts",
         ui_url=ui_url,
+        signing_key=environment.get("MLOPS_SIGNING_KEY"),
+        key_folder=str(ServingHome.under(home).keys),
     )
 
 

@@ -5,9 +5,12 @@ runs FINISHED and splits one run in two when steps run side by side (`dagster_ml
 repaired, for assets that ask for it).
 """
 
+from pathlib import Path
+
 import dagster as dg
 from pydantic import Field
 
+from mlops_assets.modeling.signing import SIGNING_KEY, ensure_key_pair
 from mlops_assets.modeling.tracking import Tracking
 
 
@@ -19,7 +22,21 @@ class TrackingResource(dg.ConfigurableResource[Tracking]):
         None, description="Where new experiments keep artifacts; None leaves it to the server."
     )
     ui_url: str | None = Field(None, description="Where people open MLflow; links point there.")
+    signing_key: str | None = Field(
+        None, description="File of the private key that signs models, where a key was handed out."
+    )
+    key_folder: str | None = Field(
+        None, description="Folder of a key pair to sign with instead; made when it has none."
+    )
 
     def create_resource(self, context: dg.InitResourceContext) -> Tracking:  # noqa: ARG002
         """The tracking of `mlops_assets.modeling`; MLflow itself is imported on first use."""
-        return Tracking(self.uri, self.artifact_root, self.ui_url)
+        return Tracking(self.uri, self.artifact_root, self.ui_url, self._signing_key())
+
+    def _signing_key(self) -> Path | None:
+        if self.signing_key is not None:
+            return Path(self.signing_key)
+        if self.key_folder is None:
+            return None
+        ensure_key_pair(Path(self.key_folder))
+        return Path(self.key_folder, SIGNING_KEY)

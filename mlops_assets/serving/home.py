@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.errors import ServingError
+from mlops_assets.modeling.signing import TRUSTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,16 @@ class ServingHome:
     def log_key(self) -> Path:
         """Secret with which columns of the prediction log are hashed."""
         return self.root / "log.key"
+
+    @property
+    def keys(self) -> Path:
+        """The key pair of this home (`modeling/signing.py`); outside of the model store."""
+        return self.root.parent / "keys"
+
+    @property
+    def trusted_keys(self) -> Path:
+        """Public keys, one of which must have signed a model before it is loaded."""
+        return self.keys / TRUSTED
 
     def retention(self, service: str) -> Path:
         """How long the log of a service is kept, as it declared last."""

@@ -15,6 +15,7 @@ from mlops_assets.serving.predictor.execution import Execution
 from mlops_assets.serving.predictor.metrics import Metrics
 from mlops_assets.serving.predictor.model import load_model
 from mlops_assets_tests.kubernetes.kinds import Object
+from mlops_assets_tests.serving.keys import trusted_keys
 from mlops_assets_tests.serving.rsgi import Response, call
 
 MODEL_DIR = "/mnt/models"
@@ -34,7 +35,7 @@ class PredictorContainer:
             value.replace(MODEL_DIR, unquote(urlsplit(uri).path))
             for value in spec["containers"][0]["args"]
         ]
-        settings = read_arguments(arguments)
+        settings = read_arguments([*arguments, f"--require-signed={trusted_keys()}"])
         try:
             model = load_model(
                 Path(settings.model_dir),

@@ -3,10 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.errors import RegistryError
+from mlops_assets.errors import RegistryError, SigningKeyError
+from mlops_assets.modeling.manifest import file_digest
 from mlops_assets.modeling.mlflow_registry import RegisteredVersion
 from mlops_assets.modeling.mlflow_runs import RunIdentity
+from mlops_assets.modeling.signing import read_signed_manifest, read_trusted_keys
 from mlops_assets.modeling.tracking import Tracking
+from mlops_assets_tests.serving.keys import signing_key, trusted_keys
+from mlops_assets_tests.serving.packages import write_binary_model
 
 IDENTITY = RunIdentity("dagster-1", "churn/trained_model")
 
@@ -23,7 +27,10 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tracking(empty_database: Path, tmp_path: Path) -> Tracking:
     database = shutil.copy(empty_database, tmp_path / "mlflow.db")
     return Tracking(
-        f"sqlite:///{database}", f"file://{tmp_path}/artifacts", "http://127.0.0.1:5000"
+        f"sqlite:///{database}",
+        f"file://{tmp_path}/artifacts",
+        "http://127.0.0.1:5000",
+        signing_key(),
     )
 
 
@@ -129,15 +136,15 @@ def test_a_version_that_is_not_there_is_named(tracking: Tracking) -> None:
 
 
 def test_a_logged_package_keeps_its_place(tracking: Tracking, tmp_path: Path) -> None:
-    (tmp_path / "package").mkdir()
-    (tmp_path / "package" / "model.onnx").write_bytes(b"bytes")
+    package = write_binary_model(tmp_path / "package")
     with tracking.run("churn", IDENTITY, "x") as run_id:
-        model_id, uri = tracking.log_package(run_id, tmp_path / "package", "aa")
+        model_id, uri = tracking.log_package(run_id, package, "aa")
         tracking.log_metrics(run_id, {"roc_auc": 0.7}, model_id)
         tracking.log_dataset(run_id, "churn", "d" * 64, "file:///lake", "{}")
         tracking.log_files(run_id, {"card.md": b"# card", "plots/roc.png": b"png"})
     with tracking.package(uri) as directory:
-        assert (directory / "model.onnx").read_bytes() == b"bytes"
+        signed = read_signed_manifest(directory, read_trusted_keys(trusted_keys()))
+    assert signed.files == {"model.onnx": file_digest(package / "model.onnx")}
     run = tracking.client.get_run(run_id)
     assert run.data.metrics == {"roc_auc": 0.7}
     assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
@@ -145,3 +152,12 @@ def test_a_logged_package_keeps_its_place(tracking: Tracking, tmp_path: Path) ->
     assert tracking.run_url(run_id) == (
         f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs/{run_id}"
     )
+
+
+def test_no_model_is_stored_unsigned(tracking: Tracking, tmp_path: Path) -> None:
+    package = write_binary_model(tmp_path / "package")
+    unsigned = Tracking(tracking.uri, tracking.artifact_root)
+    with unsigned.run("churn", IDENTITY, "x") as run_id:
+        with pytest.raises(SigningKeyError, match="no signing key; MLOPS_SIGNING_KEY"):
+            unsigned.log_package(run_id, package, "aa")
+        assert unsigned.client.search_logged_models(experiment_ids=["1"]) == []

@@ -15,6 +15,8 @@ from mlops_assets.modeling.manifest import (
     OnnxInput,
     file_digest,
 )
+from mlops_assets.modeling.signing import SIGNATURE_FILE, sign_package
+from mlops_assets_tests.serving.keys import signing_key
 from mlops_assets_tests.serving.packages import NUMBERS
 
 TRUE_WEIGHTS = (1.0, -2.0, 0.5)
@@ -133,7 +135,9 @@ def write_faulty(folder: Path, *, digest: str, **faults: Any) -> Path:
 
 def _write_manifest(folder: Path, digest: str, *, is_onnx: bool) -> None:
     files = {
-        path.name: file_digest(path) for path in folder.iterdir() if path.name != MANIFEST_FILE
+        path.name: file_digest(path)
+        for path in folder.iterdir()
+        if path.name not in (MANIFEST_FILE, SIGNATURE_FILE)
     }
     inputs = [OnnxInput(name="numbers", element="float32", features=NUMBERS)] if is_onnx else []
     manifest = ModelManifest(
@@ -149,3 +153,4 @@ def _write_manifest(folder: Path, digest: str, *, is_onnx: bool) -> None:
         example=_EXAMPLE,
     )
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json())
+    sign_package(folder, signing_key())

@@ -17,6 +17,8 @@ from mlops_assets.modeling.manifest import (
     OnnxInput,
     file_digest,
 )
+from mlops_assets.modeling.signing import SIGNATURE_FILE, sign_package
+from mlops_assets_tests.serving.keys import signing_key
 
 NUMBERS = ["x0", "x1", "hours per day"]
 
@@ -50,7 +52,7 @@ def write_manifest(directory: Path, **facts: Any) -> ModelManifest:
     files = {
         str(path.relative_to(directory)): file_digest(path)
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != MANIFEST_FILE
+        if path.is_file() and path.name not in (MANIFEST_FILE, SIGNATURE_FILE)
     }
     manifest = ModelManifest(
         files=files,
@@ -59,6 +61,7 @@ def write_manifest(directory: Path, **facts: Any) -> ModelManifest:
         **facts,
     )
     (directory / MANIFEST_FILE).write_text(manifest.model_dump_json())
+    sign_package(directory, signing_key())
     return manifest
 
 

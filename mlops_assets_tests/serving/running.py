@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from mlops_assets.kserve.manifest import build_inference_service
+from mlops_assets.serving.home import ServingHome
 from mlops_assets.spec import (
     EstimatorSpec,
     FeaturesSpec,
@@ -23,6 +24,7 @@ from mlops_assets.spec import (
     SourceSpec,
     TargetSpec,
 )
+from mlops_assets_tests.serving.keys import write_public_key
 from mlops_assets_tests.serving.packages import NUMBERS
 
 _START_SECONDS = 60.0
@@ -88,7 +90,8 @@ def running_module(module: str, *arguments: str) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def running_gateway(home: Path, port: int, *more: str) -> Iterator[Server]:
-    """A gateway whose port answers."""
+    """A gateway whose port answers; it trusts what the tests' key signed."""
+    write_public_key(ServingHome.under(home).trusted_keys)
     arguments = (f"--home={home}", f"--port={port}", *more)
     with running_module("mlops_assets.serving.gateway", *arguments) as process:
         wait_for(f"http://127.0.0.1:{port}/healthz", process)

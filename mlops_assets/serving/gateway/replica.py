@@ -158,7 +158,7 @@ class Replica:
             "mlops_assets.serving.predictor",
             f"--model-name={revision.service}",
             f"--model-dir={revision.model_dir}",
-            "--require-signed",
+            f"--require-signed={ServingHome.under(self._settings.home).trusted_keys}",
             f"--socket-path={self._socket_path}",
             f"--parent-pid={os.getpid()}",
             f"--revision={revision.name}",

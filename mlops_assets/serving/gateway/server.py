@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 
 from mlops_assets.errors import MlopsError, PlatformError
+from mlops_assets.modeling.signing import ensure_key_pair
 from mlops_assets.serving.gateway.app import GatewayApp
 from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.gateway.supervisor import Supervisor
@@ -58,6 +59,8 @@ def _only_one(settings: GatewaySettings) -> Iterator[None]:
 async def _serve(settings: GatewaySettings) -> None:
     home = ServingHome.under(settings.home)
     make_key(home.log_key)
+    if ensure_key_pair(home.keys):
+        _LOG.info("made the key pair that signs the models of this home: %s", home.keys)
     supervisor = Supervisor(settings)
     supervisor.tick()  # statuses speak of this process before its port answers
     app = GatewayApp(settings, supervisor)

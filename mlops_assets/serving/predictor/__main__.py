@@ -30,7 +30,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
     add("--model-version", help="version that every answer names")
     add("--model-digest", help="digest that the package must have")
     add("--trusted-type", action="append", default=[], help="type that skops may construct")
-    add("--require-signed", action="store_true", help="refuse a directory without a manifest")
+    add("--require-signed", type=Path, metavar="KEYS", help="refuse what none of these keys signed")
     add("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
     add("--port", type=int, default=8080, help="port to listen at (default: %(default)s)")
     add("--socket-path", type=Path, help="Unix socket to listen at instead")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from mlops_assets.errors import ServingError, UnsafeModelError
-from mlops_assets.modeling.manifest import MANIFEST_FILE, ModelManifest, read_manifest
+from mlops_assets.modeling.manifest import MANIFEST_FILE, ModelManifest
+from mlops_assets.modeling.signing import read_signed_manifest, read_trusted_keys
 from mlops_assets.serving.protocol.batch import Answer, Batch, build_column
 
 _LOG = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def load_model(
     *,
     model_digest: str | None = None,
     trusted_types: Sequence[str] = (),
-    require_signed: bool = False,
+    require_signed: Path | None = None,
 ) -> ServedModel:
     """The model of a directory, loaded after every byte of it was verified.
 
@@ -68,16 +69,20 @@ def load_model(
         directory: A packaged model.
         model_digest: Digest that its manifest must have; None takes any.
         trusted_types: Types of the user's own that a scikit-learn model may hold.
-        require_signed: Refuse a directory without our manifest instead of reading MLflow's.
+        require_signed: File or folder of public keys, one of which must have signed the manifest;
+            None also takes a directory that plain MLflow wrote.
 
     Raises:
-        UnsafeModelError: a file or the digest is not what it should be, or there is no manifest.
+        UnsafeModelError: a file, the digest or the signature is not what it should be, or there
+            is no manifest.
+        SigningKeyError: there is no public key.
     """
     if not directory.is_dir():
         raise UnsafeModelError(f"{directory}: no such directory")
-    if not (directory / MANIFEST_FILE).is_file() and not require_signed:
+    if require_signed is None and not (directory / MANIFEST_FILE).is_file():
         return _load_unsigned(directory, model_digest, trusted_types)
-    manifest = read_manifest(directory)
+    trusted = None if require_signed is None else read_trusted_keys(require_signed)
+    manifest = read_signed_manifest(directory, trusted)
     if model_digest is not None and manifest.model_digest != model_digest:
         raise UnsafeModelError(
             f"{directory}: holds model {manifest.model_digest}, expected {model_digest}"
@@ -89,7 +94,7 @@ def load_model(
     from mlops_assets.modeling.package import load_package
     from mlops_assets.serving.predictor.sklearn_scorer import SklearnScorer
 
-    pipeline = load_package(directory, allowed=trusted_types)
+    pipeline = load_package(directory, allowed=trusted_types, manifest=manifest)
     return ServedModel(manifest, SklearnScorer(pipeline, manifest), "scikit-learn")
 
 

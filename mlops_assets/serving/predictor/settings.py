@@ -16,7 +16,8 @@ class PredictorSettings:
         model_version: Version that every answer names; None when it is unknown.
         model_digest: Digest that the package's manifest must have; None takes any.
         trusted_types: Types of the user's own that scikit-learn models may hold.
-        require_signed: Refuse a model directory without our manifest.
+        require_signed: File or folder of public keys; refuse a model that none of them signed.
+            None takes any.
         host: Address to listen at.
         port: Port to listen at.
         socket_path: Unix socket to listen at instead of host and port.
@@ -44,7 +45,7 @@ class PredictorSettings:
     model_version: str | None = None
     model_digest: str | None = None
     trusted_types: tuple[str, ...] = ()
-    require_signed: bool = False
+    require_signed: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8080
     socket_path: Path | None = None

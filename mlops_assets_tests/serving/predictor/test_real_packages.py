@@ -16,11 +16,13 @@ from mlops_assets.errors import UnsafeModelError
 from mlops_assets.modeling.features import build_frame
 from mlops_assets.modeling.manifest import MANIFEST_FILE, ModelManifest, OnnxAgreement
 from mlops_assets.modeling.package import load_package, write_package
+from mlops_assets.modeling.signing import sign_package
 from mlops_assets.modeling.training import train
 from mlops_assets.serving.predictor.model import load_model
 from mlops_assets.serving.predictor.sklearn_scorer import SklearnScorer
 from mlops_assets.serving.protocol.batch import Batch, build_column
 from mlops_assets.spec import ModelSpec
+from mlops_assets_tests.serving.keys import signing_key, trusted_keys
 from mlops_assets_tests.serving.running import find_free_port, running_module, wait_for
 
 KINDS = {"hours": "number", "age": "number", "genre": "category", "plays": "boolean"}
@@ -64,11 +66,12 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = build_frame(pl.DataFrame({**data, "y": y}, strict=False).lazy(), spec)
     directory = tmp_path_factory.mktemp("models") / "forest"
     write_package(directory, train(spec, built), built, spec)
+    sign_package(directory, signing_key())
     return directory
 
 
 def test_both_engines_answer_alike_on_10_000_rows(package: Path) -> None:
-    model = load_model(package, require_signed=True)
+    model = load_model(package, require_signed=trusted_keys())
     assert model.engine == "onnxruntime", model.manifest.onnx.reason
     data = rows(10_000, 1, ["rock", "jazz", "folk", None, "never seen", ""])
     columns = tuple(build_column(f, data[f.name], f.name) for f in model.manifest.features)
@@ -124,7 +127,7 @@ def test_a_plain_mlflow_model_is_served_unless_a_manifest_is_required(tmp_path: 
     assert model.scorer.score(batch).labels == [True, False]
     assert model.build_example().n_rows == 1
     with pytest.raises(UnsafeModelError, match="has no mlops_manifest"):
-        load_model(tmp_path / "plain", require_signed=True)
+        load_model(tmp_path / "plain", require_signed=trusted_keys())
     with pytest.raises(UnsafeModelError, match="to hold abc"):
         load_model(tmp_path / "plain", model_digest="abc")
 
