@@ -23,10 +23,12 @@ class TrackingResource(dg.ConfigurableResource[Tracking]):
     )
     ui_url: str | None = Field(None, description="Where people open MLflow; links point there.")
     signing_key: str | None = Field(
-        None, description="File of the private key that signs models, where a key was handed out."
+        default=None,
+        description="File of the private key that signs models, where a key was handed out.",
     )
     key_folder: str | None = Field(
-        None, description="Folder of a key pair to sign with instead; made when it has none."
+        default=None,
+        description="Folder of a key pair to sign with instead; made when it has none.",
     )
 
     def create_resource(self, context: dg.InitResourceContext) -> Tracking:  # noqa: ARG002

@@ -10,6 +10,9 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.serving.predictor.server import run_predictor
 from mlops_assets.serving.predictor.settings import PredictorSettings
 
+TRUSTED_KEYS = Path("/etc/mlops/trusted-keys")
+"""Where the public keys are mounted in a pod."""
+
 _LIMITS = (
     "max_body_bytes", "max_body_seconds", "max_rows", "max_waiting", "max_wait_seconds",
     "drain_seconds",
@@ -30,7 +33,10 @@ def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
     add("--model-version", help="version that every answer names")
     add("--model-digest", help="digest that the package must have")
     add("--trusted-type", action="append", default=[], help="type that skops may construct")
-    add("--require-signed", type=Path, metavar="KEYS", help="refuse what none of these keys signed")
+    add(
+        "--require-signed", type=Path, nargs="?", const=TRUSTED_KEYS, metavar="KEYS",
+        help=f"refuse what no key of this file or folder signed (without KEYS: {TRUSTED_KEYS})",
+    )  # fmt: skip
     add("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
     add("--port", type=int, default=8080, help="port to listen at (default: %(default)s)")
     add("--socket-path", type=Path, help="Unix socket to listen at instead")
