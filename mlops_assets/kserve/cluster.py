@@ -37,6 +37,7 @@ from mlops_assets.kserve.knative import render_knative
 from mlops_assets.kserve.manifest import PORT, revision_name
 from mlops_assets.kserve.observation import Observed, observe
 from mlops_assets.kserve.owned import ChangedMeanwhileError, OwnedText
+from mlops_assets.kserve.pod_settings import PodSettings
 from mlops_assets.kserve.pods import Patience
 from mlops_assets.kserve.predicting import PredictCall
 from mlops_assets.kserve.standard import render_standard
@@ -59,6 +60,7 @@ class ClusterSettings:
         take_over: Overwrite fields that somebody else set; else they are refused and named.
         room_seconds: How long a pod may wait for a node with room.
         poll_seconds: Pause between two looks at a service that is awaited.
+        pods: What pods are besides; None: as KServe makes them.
     """
 
     mode: Mode = "Standard"
@@ -66,6 +68,7 @@ class ClusterSettings:
     take_over: bool = False
     room_seconds: float = 10.0
     poll_seconds: float = 1.0
+    pods: PodSettings | None = None
 
 
 class KServeCluster:
@@ -268,6 +271,8 @@ class KServeCluster:
             rendered = render_knative(declared, observed.knative)
         else:
             rendered = render_standard(declared, observed.still_serving(declared))
+        if self._settings.pods is not None:
+            rendered = self._settings.pods.on_service(rendered)
         if observed.service is not None:
             runs_in = (observed.service.get("status") or {}).get("deploymentMode", observed.mode)
             if runs_in != observed.mode:

@@ -7,6 +7,9 @@
 | `MLOPS_KSERVE_MODE` | `Standard` | how KServe runs services there: `Standard` or `Knative` |
 | `MLOPS_KSERVE_INGRESS` | the services' own hosts | address of the cluster's gateway |
 | `MLOPS_KSERVE_ROOM_SECONDS` | `10` | how long a pod may wait for a node with room |
+| `MLOPS_KSERVE_SERVICE_ACCOUNT` | as KServe does | account of predictors, which get no token |
+| `MLOPS_KSERVE_PRIORITY_CLASS` | none | their priority class; needs an account |
+| `MLOPS_KSERVE_STORAGE_CONTAINER` | KServe's own | fetches their models; needs an account |
 
 Outside of a pod the cluster is the one that `KUBECONFIG` or `~/.kube/config` names, as for kubectl.
 """
@@ -19,6 +22,7 @@ import dagster as dg
 from pydantic import Field
 
 from mlops_assets.errors import PlatformError
+from mlops_assets.kserve.pod_settings import PodSettings
 
 if TYPE_CHECKING:
     from mlops_assets.serving.backend import ServingBackend
@@ -62,10 +66,28 @@ class KServeServingResource(dg.ConfigurableResource["ServingBackend"]):
         ge=0,
         description="How long a pod may wait for a node; 300 where nodes are added.",
     )
+    service_account: str | None = Field(
+        default=None,
+        description="Account of predictors, whose pods then fit Pod Security `restricted`.",
+    )
+    priority_class: str | None = Field(default=None, description="Their priority class.")
+    storage_container: str | None = Field(
+        default=None, description="ClusterStorageContainer that fetches their models."
+    )
     take_over: bool = Field(
         default=False,
         description="Overwrite fields that somebody set by hand; else refuse and name them.",
     )
+
+    def pod_settings(self) -> PodSettings | None:
+        """What pods are besides what their model says; None without an account."""
+        if self.service_account is None:
+            return None
+        return PodSettings(
+            service_account=self.service_account,
+            priority_class=self.priority_class,
+            storage_container=self.storage_container,
+        )
 
     def create_resource(self, context: dg.InitResourceContext) -> "ServingBackend":  # noqa: ARG002
         """The cluster's client of `mlops_assets.kserve`."""
@@ -79,6 +101,7 @@ class KServeServingResource(dg.ConfigurableResource["ServingBackend"]):
             timeout_seconds=self.timeout_seconds,
         )
         settings = ClusterSettings(
+            pods=self.pod_settings(),
             mode=self.mode,
             ingress=self.ingress,
             take_over=self.take_over,
@@ -105,7 +128,18 @@ def serving_from(
     room = environment.get("MLOPS_KSERVE_ROOM_SECONDS") or "10"
     if not room.isdigit():
         raise PlatformError(f"MLOPS_KSERVE_ROOM_SECONDS: found {room!r}, allowed: whole seconds")
+    account = environment.get("MLOPS_KSERVE_SERVICE_ACCOUNT") or None
+    priority = environment.get("MLOPS_KSERVE_PRIORITY_CLASS") or None
+    storage = environment.get("MLOPS_KSERVE_STORAGE_CONTAINER") or None
+    if account is None and (priority or storage):
+        raise PlatformError(
+            "MLOPS_KSERVE_SERVICE_ACCOUNT: missing; expected beside MLOPS_KSERVE_PRIORITY_CLASS "
+            "and MLOPS_KSERVE_STORAGE_CONTAINER"
+        )
     return KServeServingResource(
+        service_account=account,
+        priority_class=priority,
+        storage_container=storage,
         namespace=namespace,
         mode=modes[mode],
         ingress=environment.get("MLOPS_KSERVE_INGRESS") or None,

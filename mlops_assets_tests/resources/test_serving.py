@@ -6,6 +6,7 @@ import pytest
 
 from mlops_assets.errors import PlatformError, ServingError
 from mlops_assets.kserve.cluster import KServeCluster
+from mlops_assets.kserve.pod_settings import PodSettings
 from mlops_assets.resources.serving import (
     EmbeddedServingResource,
     KServeServingResource,
@@ -73,3 +74,24 @@ def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
         pytest.raises(ServingError, match="gone cannot be used"),
     ):
         made.create_resource(context)
+
+
+def test_an_account_brings_what_pods_are_besides(tmp_path: Path) -> None:
+    made = serving_from(
+        {
+            "MLOPS_KSERVE_NAMESPACE": "models",
+            "MLOPS_KSERVE_SERVICE_ACCOUNT": "predictor",
+            "MLOPS_KSERVE_PRIORITY_CLASS": "serving",
+        },
+        tmp_path,
+    )
+    assert isinstance(made, KServeServingResource)
+    assert made.pod_settings() == PodSettings(
+        service_account="predictor", priority_class="serving", storage_container=None
+    )
+
+
+def test_a_priority_without_an_account_is_refused(tmp_path: Path) -> None:
+    environment = {"MLOPS_KSERVE_NAMESPACE": "models", "MLOPS_KSERVE_PRIORITY_CLASS": "serving"}
+    with pytest.raises(PlatformError, match="MLOPS_KSERVE_SERVICE_ACCOUNT: missing"):
+        serving_from(environment, tmp_path)

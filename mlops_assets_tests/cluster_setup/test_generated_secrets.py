@@ -1,0 +1,70 @@
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from mlops_assets.cluster_setup.generated_secrets import MODELS, PLATFORM, SECRETS, make_missing
+from mlops_assets.kserve.api import ClusterApi, Collection, build_api
+from mlops_assets_tests.kubernetes.server import running_api_server
+
+Apis = dict[str, ClusterApi]
+
+
+@pytest.fixture
+def apis() -> Iterator[Apis]:
+    """The API of both namespaces of an empty cluster."""
+    from kubernetes import client
+
+    with running_api_server() as server:
+        namespaces = server.objects.kind("namespaces")
+        for name in (PLATFORM, MODELS):
+            server.objects.create(namespaces, "", {"metadata": {"name": name}})
+        settings = client.Configuration(host=server.url)
+        yield {name: build_api(settings, name, 30.0) for name in (PLATFORM, MODELS)}
+
+
+def values(apis: Apis, key: str) -> dict[str, str]:
+    namespace, name = key.split("/")
+    found = apis[namespace].get(Collection("secrets", "Secret"), name)
+    assert found is not None
+    return {field: base64.b64decode(value).decode() for field, value in found["data"].items()}
+
+
+def test_a_second_time_makes_nothing_and_changes_nothing(apis: Apis) -> None:
+    assert make_missing(apis, SECRETS) == [secret.key for secret in SECRETS]
+    before = {secret.key: values(apis, secret.key) for secret in SECRETS}
+    assert make_missing(apis, SECRETS) == []
+    assert {secret.key: values(apis, secret.key) for secret in SECRETS} == before
+
+
+@pytest.mark.parametrize("n_before", range(len(SECRETS)))
+def test_a_kill_between_two_leaves_what_the_next_try_goes_on_with(
+    apis: Apis, n_before: int
+) -> None:
+    make_missing(apis, SECRETS[:n_before])
+    assert make_missing(apis, SECRETS) == [secret.key for secret in SECRETS[n_before:]]
+    assert values(apis, "mlops/sink-token") == values(apis, "mlops-models/sink-token")
+
+
+def test_the_store_knows_the_keys_of_both_users_and_lets_predictors_read_only(apis: Apis) -> None:
+    make_missing(apis, SECRETS)
+    told = json.loads(values(apis, "mlops/object-storage-identities")["s3.json"])
+    users = {user["name"]: user for user in told["identities"]}
+    for name, key in (("platform", "mlops/object-storage"), ("predictors", _READER)):
+        keys = values(apis, key)
+        assert users[name]["credentials"] == [
+            {"accessKey": keys["AWS_ACCESS_KEY_ID"], "secretKey": keys["AWS_SECRET_ACCESS_KEY"]}
+        ]
+    assert users["predictors"]["actions"] == ["Read", "List"]
+
+
+def test_no_two_secrets_share_a_value_but_the_token_that_both_sides_need(apis: Apis) -> None:
+    make_missing(apis, SECRETS)
+    random = [s.key for s in SECRETS if not s.key.endswith(("identities", "models/sink-token"))]
+    found = [value for key in random for value in values(apis, key).values()]
+    assert len(found) == len(set(found))
+    assert all(len(value) == 48 for value in found)
+
+
+_READER = "mlops-models/object-storage-read"
