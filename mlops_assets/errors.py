@@ -17,6 +17,7 @@ MlopsError               anything below; the command line prints it as one messa
 ├── RolloutError         the state of a rollout cannot be read, written or followed
 │   └── StateConflictError   another writer was first; read the state again
 ├── RetrainingError      the state of a model's retraining cannot be read
+├── HistoryError         the past of a model cannot be played: no times, too few rows
 └── PlatformError        the embedded platform cannot start: a port, a lock, a home
 
 A library's error is translated once, where it is called, with the original chained.
@@ -141,6 +142,10 @@ class StateConflictError(RolloutError):
 
 class RetrainingError(MlopsError):
     """The state of a model's retraining cannot be read."""
+
+
+class HistoryError(MlopsError):
+    """The past of a model cannot be played: it has no times, or too few rows."""
 
 
 class PlatformError(MlopsError):

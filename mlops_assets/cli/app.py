@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from mlops_assets.cli.backtest import backtest
 from mlops_assets.cli.demo import demo
 from mlops_assets.cli.documents import check, new
 from mlops_assets.cli.keys import keys
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (up, status, new, check, predict, retire):
+for _command in (up, status, new, check, predict, retire, backtest):
     app.command()(_command)
 app.add_typer(rollout)
 app.add_typer(keys)

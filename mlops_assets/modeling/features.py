@@ -163,7 +163,7 @@ def build_frame(dataset: pl.LazyFrame, spec: ModelSpec) -> BuiltFrame:
 
 def _assemble(raw: pl.DataFrame, spec: ModelSpec, target: EncodedTarget) -> pl.DataFrame:
     """The frame without its sides: features, target, time, slices and ids."""
-    made = _make_features(raw, spec)
+    made = make_features(raw, spec)
     if twice := sorted({column.name for column in made if _times(column.name, made) > 1}):
         raise FeatureError(f"two features are named {', '.join(twice)}; rename a column")
     names = {column.name for column in made}
@@ -186,7 +186,12 @@ def _times(name: str, made: list[pl.Series]) -> int:
     return sum(column.name == name for column in made)
 
 
-def _make_features(raw: pl.DataFrame, spec: ModelSpec) -> list[pl.Series]:
+def make_features(raw: pl.DataFrame, spec: ModelSpec) -> list[pl.Series]:
+    """The model's features of rows as `read_rows` gives them, in the order of `feature_fields`.
+
+    Raises:
+        FeatureError: a value cannot be read, or a feature has none in any row.
+    """
     rows = raw[ROW_ID]
     made = [columns.as_number(raw[name], rows) for name in spec.features.numeric]
     made += [columns.as_category(raw[name]) for name in spec.features.categorical]

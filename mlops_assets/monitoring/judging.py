@@ -72,6 +72,7 @@ def judge(
     *,
     errors: Sequence[EstimateError] = (),
     nulls: NullCache | None = None,
+    drift: DriftReport | None = None,
 ) -> WindowRecord:
     """The verdict on a window.
 
@@ -83,10 +84,11 @@ def judge(
         errors: How far estimates were off in windows before this one, oldest first. Trust rests on
             them and on those of the evaluation.
         nulls: Keeps what was drawn for the next window. The record is the same without.
+        drift: What was found before of the same rows, which truth does not change; None: not yet.
     """
     logged = logged.of_version(references.version)
     measured = _Measured(spec, logged, references, now)
-    drift = measured.drift(nulls)
+    drift = measured.drift(nulls) if drift is None else drift
     quality = measured.quality(drift)
     realised, coverage = measured.realised(), measured.coverage
     change = realised_change(

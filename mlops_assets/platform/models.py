@@ -7,7 +7,12 @@ from mlops_assets.platform.evidence import declared_services
 from mlops_assets.platform.home import Home
 from mlops_assets.platform.instance import code_location
 from mlops_assets.spec import ModelSpec
-from mlops_assets.spec.reading import discover_documents, read_documents
+from mlops_assets.spec.reading import (
+    LocatedSpec,
+    discover_documents,
+    locate_documents,
+    read_documents,
+)
 
 
 def defs_folder(project: Path) -> Path:
@@ -33,6 +38,27 @@ def known_documents(project: Path) -> dict[str, ModelSpec]:
         except SpecError:
             continue
     return found
+
+
+def find_document(project: Path, model: str) -> LocatedSpec:
+    """The document of a model, with the file that it stands in.
+
+    Raises:
+        PlatformError: no document declares it; with the names that there are.
+        SpecError: a document is broken.
+    """
+    names = []
+    for file in discover_documents(defs_folder(project)):
+        located, problems = locate_documents(file)
+        for found in located:
+            if found.spec.name == model:
+                return found
+            names.append(found.spec.name)
+        if problems and file.parent.name == model:
+            raise SpecError(problems)
+    raise PlatformError(
+        f"no document declares a model {model!r}; found: {', '.join(sorted(names)) or 'none'}"
+    )
 
 
 def known_models(home: Home, project: Path) -> list[str]:

@@ -10,6 +10,7 @@ from mlops_assets.spec.data import (
     TargetSpec,
 )
 from mlops_assets.spec.document import ModelSpec
+from mlops_assets.spec.history import HistorySpec
 from mlops_assets.spec.model import EstimatorSpec, EvaluationSpec, GatesSpec, PreprocessingSpec
 from mlops_assets.spec.monitoring import DriftSpec, MonitoringSpec
 from mlops_assets.spec.operations import KubernetesSpec, ServingSpec
@@ -25,6 +26,7 @@ __all__ = [
     "EvaluationSpec",
     "FeaturesSpec",
     "GatesSpec",
+    "HistorySpec",
     "KubernetesSpec",
     "ModelSpec",
     "MonitoringSpec",

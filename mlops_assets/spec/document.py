@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from mlops_assets.spec.base import Document, FieldProblem, Identifier, Owner, refusal
 from mlops_assets.spec.data import ContractSpec, FeaturesSpec, SourceSpec, SplitSpec, TargetSpec
+from mlops_assets.spec.history import HistorySpec
 from mlops_assets.spec.model import EstimatorSpec, EvaluationSpec, GatesSpec, Metric, RegistrySpec
 from mlops_assets.spec.monitoring import MonitoringSpec
 from mlops_assets.spec.operations import KubernetesSpec, ScheduleSpec, ServingSpec
@@ -62,6 +63,8 @@ class ModelSpec(Document):
     """When it is trained again by itself, on evidence; by default never."""
     monitoring: MonitoringSpec = MonitoringSpec()
     """How it is watched once it serves."""
+    history: HistorySpec = HistorySpec()
+    """Its past as it truly came, for `mlops-assets backtest` and `replay`."""
     schedule: ScheduleSpec | None = None
     """When it runs by itself; by default only when asked."""
     kubernetes: KubernetesSpec = KubernetesSpec()
@@ -87,6 +90,7 @@ class ModelSpec(Document):
             ("contract", "maximum_age"): self.contract.maximum_age is not None,
             ("retraining", "training_window"): self.retraining is not None
             and self.retraining.training_window.keep != "all",
+            ("history",): self.history != HistorySpec(),
         }
         return [
             FieldProblem((*field,), "no time_column", f"{field[-1]} only with time_column")
