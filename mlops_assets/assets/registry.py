@@ -13,6 +13,7 @@ from mlops_assets.assets.training import (
 from mlops_assets.errors import RegistryError
 from mlops_assets.modeling.mlflow_registry import RegisteredVersion
 from mlops_assets.modeling.tracking import Tracking
+from mlops_assets.resources.fence import require_live_run
 from mlops_assets.spec import ModelSpec
 
 
@@ -33,6 +34,7 @@ def build_model_version(spec: ModelSpec) -> dg.AssetsDefinition:
         with readable_failures():
             if evaluation.refusals:
                 raise RegistryError(f"refused: {'; '.join(evaluation.refusals)}")
+            require_live_run(context)
             version = tracking.register(
                 spec.registered_model,
                 model_digest=candidate.model_digest,

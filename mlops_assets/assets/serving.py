@@ -5,8 +5,10 @@ begins a rollout, and the run returns: the rollout sensor (`automation/rollouts.
 of this asset whenever something must change. So this asset's history is the rollout's.
 """
 
+import functools
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +28,7 @@ from mlops_assets.kserve.manifest import build_inference_service, manifest_diges
 from mlops_assets.modeling.mlflow_registry import RegisteredVersion
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.notify.notification import Notifier
+from mlops_assets.resources.fence import require_live_run
 from mlops_assets.resources.rollout import RolloutBackend
 from mlops_assets.rollout.beginning import begin, decide_beginning, declared_version, read_state
 from mlops_assets.rollout.metrics_source import AnswerSource
@@ -67,9 +70,11 @@ class ServeConfig(dg.Config):
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a run has beside the world: MLflow whole, where people look, and what they asked."""
+    """What a run has beside the world: MLflow whole, where people look, what they asked, and
+    who says whether it may still publish."""
 
     tracking: Tracking
+    require_live_run: Callable[[], None]
     ui_url: str | None
     again: bool
 
@@ -100,6 +105,7 @@ def build_inference_service_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         metadata={DOCUMENT: dg.MetadataValue.json(_document(spec))},
     )
     def inference_service(
+        context: dg.AssetExecutionContext,
         config: ServeConfig,
         model_version: RegisteredVersion,
         tracking: dg.ResourceParam[Tracking],
@@ -110,11 +116,13 @@ def build_inference_service_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         registry = TrackingRegistry(tracking)
         world = World(rollouts.store, serving, registry, rollouts.source, notifier)
         with readable_failures():
+            fence = functools.partial(require_live_run, context)
+            asked = _Asked(tracking, fence, rollouts.ui_url, config.again)
             if spec.rollout is None:
+                fence()
                 rollouts.store.delete(spec.service)
-                outcome = _serve_at_once(world, spec, tracking, model_version)
+                outcome = _serve_at_once(world, spec, asked, model_version)
             else:
-                asked = _Asked(tracking, rollouts.ui_url, config.again)
                 outcome = _roll_out(world, spec, model_version, asked)
             live, metadata = _describe(world, spec, outcome)
         return dg.MaterializeResult(
@@ -128,7 +136,7 @@ def build_inference_service_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def _serve_at_once(
-    world: World, spec: ModelSpec, tracking: Tracking, version: RegisteredVersion
+    world: World, spec: ModelSpec, asked: _Asked, version: RegisteredVersion
 ) -> _Outcome:
     """Declare a version alone, wait until it answers its example, and make it champion."""
     manifest = build_inference_service(
@@ -139,12 +147,14 @@ def _serve_at_once(
         mlflow_run_id=version.mlflow_run_id,
     )
     example = world.registry.package_manifest(version.uri).example
+    asked.require_live_run()
     world.serving.apply(manifest)
     world.serving.wait_ready(spec.service, version.version, spec.serving.ready_timeout_seconds)
     answer = world.serving.predict(spec.service, example)
     if len(answer.get("predictions", ())) != len(example):
         raise ServingError(f"{spec.service}: the example got no answer: {answer}")
-    tracking.promote(spec.registered_model, version.version)
+    asked.require_live_run()
+    asked.tracking.promote(spec.registered_model, version.version)
     return _Outcome(f"v{version.version} serves at once", answer=answer)
 
 
@@ -152,15 +162,16 @@ def _roll_out(world: World, spec: ModelSpec, version: RegisteredVersion, asked: 
     """Begin the version's rollout, or carry out the next step of the one that runs."""
     serving_version = declared_version(world.serving.declaration(spec.service))
     last = read_state(world, spec.service)
+    asked.require_live_run()
     beginning = decide_beginning(version.version, serving_version, last, again=asked.again)
     if beginning.kind == "direct":
         world.store.delete(spec.service)  # of a service that is gone
-        return _serve_at_once(world, spec, asked.tracking, version)
+        return _serve_at_once(world, spec, asked, version)
     if beginning.kind == "serves" and (last is None or last.is_ended):
         ticked = _tick(world, spec, asked)
         is_quiet = ticked is None or not ticked.decision.needs_run
         if ticked is None or (is_quiet and ticked.state.standby_released):
-            return _serve_at_once(world, spec, asked.tracking, version)
+            return _serve_at_once(world, spec, asked, version)
         return _Outcome(beginning.reason, ticked.state)
     if beginning.kind == "waits":
         return _Outcome(beginning.reason, last)

@@ -23,22 +23,21 @@ class PatientClient(DagsterKubernetesClient):
         self._patience_seconds = patience_seconds
 
     def create_namespaced_job_with_retries(self, body: Any, namespace: str, **_: Any) -> None:
-        """Create a Job; that there is one of its name is success on any but the first attempt."""
+        """Create a Job; that there is one of its name is success.
+
+        The name is made of the run and the step: there is one when an attempt was carried out
+        and its answer got lost, or when a second daemon was at it, as in a roll-out of the daemon.
+        """
         from kubernetes.client.exceptions import ApiException
 
-        attempts = 0
-
         def create() -> None:
-            nonlocal attempts
-            attempts += 1
             try:
                 self.batch_api.create_namespaced_job(
                     body=body, namespace=namespace, _request_timeout=_REQUEST_SECONDS
                 )
             except ApiException as error:
-                if error.status == 409 and attempts > 1:
-                    return  # a former attempt was carried out, and its answer got lost
-                raise
+                if error.status != 409:
+                    raise
 
         call_patiently(create, self._patience_seconds)
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from mlops_assets.data.filesystems import open_filesystem
 from mlops_assets.errors import MlopsError
+from mlops_assets.resources.fence import require_live_run
 
 
 class RecordIOManager(dg.ConfigurableIOManager):
@@ -26,7 +27,12 @@ class RecordIOManager(dg.ConfigurableIOManager):
     root: str
 
     def handle_output(self, context: dg.OutputContext, obj: BaseModel) -> None:
-        """Writes aside, then switches, so that a reader sees the former record or this one."""
+        """Writes aside, then switches, so that a reader sees the former record or this one.
+
+        Raises:
+            MlopsError: the step's run is over, so nobody is to read what it made.
+        """
+        require_live_run(context)
         content = obj.model_dump_json(indent=1).encode()
         address = self._address(context.asset_key)
         if "://" in address:  # an object store's put is all or nothing

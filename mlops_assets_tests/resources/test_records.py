@@ -15,8 +15,11 @@ class Shoe(BaseModel):
 
 
 def write(manager: RecordIOManager, record: BaseModel) -> None:
-    context = dg.build_output_context(asset_key=dg.AssetKey(["churn", "features"]))
-    manager.handle_output(context, record)
+    @dg.asset(key=["churn", "features"], io_manager_key="records", dagster_type=dg.Any)
+    def features() -> object:
+        return record
+
+    assert dg.materialize([features], resources={"records": manager}).success
 
 
 def read(manager: RecordIOManager, record_type: type = Shoe) -> object:

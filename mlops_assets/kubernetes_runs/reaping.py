@@ -1,0 +1,127 @@
+"""Which Jobs and pods of runs are left over, and which retries of runs got lost. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from mlops_assets.kubernetes_runs.jobs_api import RUN_LABEL
+from mlops_assets.kubernetes_runs.worker import Object
+
+_LAST_PHASES = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What is stored of a run.
+
+    Attributes:
+        run_id: The run.
+        status: Dagster's word.
+        is_finished: Whether that is the last one.
+        updated_at: When it was last written, aware.
+        tags: Its tags.
+    """
+
+    run_id: str
+    status: str
+    is_finished: bool
+    updated_at: datetime
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something on the cluster that works, or may begin to, for a run that is over."""
+
+    kind: Literal["job", "pod"]
+    name: str
+    namespace: str
+    run_id: str
+    reason: str
+
+
+def find_leftovers(
+    jobs: Sequence[Object],
+    pods: Sequence[Object],
+    runs: Mapping[str, RunState],
+    now: datetime,
+    grace_seconds: float,
+) -> list[Leftover]:
+    """Jobs that have not ended, and pods of no Job that have not, of runs that have.
+
+    A Job that has ended is left for its time to live: it costs nothing, and its log is read.
+
+    Args:
+        jobs: All Jobs of runs of this instance.
+        pods: All pods of runs of this instance.
+        runs: The runs that they belong to, by id; one that is missing is unknown to the storage.
+        now: Aware.
+        grace_seconds: How long a run's workers have to end by themselves, and how old the Job of
+            an unknown run must be.
+    """
+    found = [("job", job) for job in jobs if not _has_ended(job)]
+    found += [("pod", pod) for pod in pods if _is_alone(pod) and not _has_ended(pod)]
+    leftovers = []
+    for kind, thing in found:
+        metadata = thing["metadata"]
+        run_id = metadata["labels"][RUN_LABEL]
+        run = runs.get(run_id)
+        if run is None:
+            since, words = _made_at(thing), "is unknown"
+        elif run.is_finished:
+            since, words = run.updated_at, f"is over: {run.status}"
+        else:
+            continue
+        seconds = (now - since).total_seconds()
+        if seconds > grace_seconds:
+            reason = f"its run {run_id} {words}, for {seconds:.0f} s"
+            leftovers.append(
+                Leftover(kind, metadata["name"], metadata["namespace"], run_id, reason)  # type: ignore[arg-type]
+            )
+    return leftovers
+
+
+def _has_ended(thing: Object) -> bool:
+    status: dict[str, Any] = thing.get("status") or {}
+    if status.get("phase") in _LAST_PHASES or "deletionTimestamp" in thing["metadata"]:
+        return True
+    return any(
+        c["type"] in ("Complete", "Failed") and c["status"] == "True"
+        for c in status.get("conditions") or ()
+    )
+
+
+def _is_alone(pod: Object) -> bool:
+    return not pod["metadata"].get("ownerReferences")
+
+
+def _made_at(thing: Object) -> datetime:
+    return datetime.fromisoformat(thing["metadata"]["creationTimestamp"])
+
+
+WILL_RETRY_TAG, RETRY_TAG = "dagster/will_retry", "dagster/auto_retry_run_id"
+
+
+def find_lost_retries(
+    failed: Sequence[RunState], parents: frozenset[str], now: datetime, patience_seconds: float
+) -> list[RunState]:
+    """Failed runs that were to be retried, and have not been for longer than that takes.
+
+    Dagster writes a run's failure, its status and the mark `will_retry` one after the other; a
+    daemon that reads in between skips the run and never looks at it again.
+
+    Args:
+        failed: Runs that failed lately.
+        parents: Runs of which there is a retry.
+        now: Aware.
+        patience_seconds: How long the daemon may take to launch a retry.
+    """
+    return [
+        run
+        for run in failed
+        if run.tags.get(WILL_RETRY_TAG) == "true"
+        and RETRY_TAG not in run.tags
+        and run.run_id not in parents
+        and (now - run.updated_at).total_seconds() > patience_seconds
+    ]

@@ -1,0 +1,58 @@
+"""A step whose run is over publishes nothing."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster import DagsterRunStatus as Status
+from pydantic import BaseModel
+
+from mlops_assets.resources.fence import find_refusal
+from mlops_assets.resources.records import RecordIOManager
+
+
+class Shoe(BaseModel):
+    size: int
+
+
+@pytest.mark.parametrize(
+    ("status", "own", "newest", "words"),
+    [
+        pytest.param(Status.STARTED, 0, 0, None, id="a_run_that_works"),
+        pytest.param(Status.STARTED, 1, 1, None, id="a_step_that_was_started_anew"),
+        pytest.param(Status.STARTED, 0, 1, "start 2 was ordered", id="its_former_self"),
+        pytest.param(Status.STARTING, 0, 0, None, id="a_run_whose_start_is_still_being_written"),
+        pytest.param(Status.FAILURE, 0, 0, "is over: FAILURE", id="failed"),
+        pytest.param(Status.SUCCESS, 0, 0, "is over: SUCCESS", id="succeeded_without_it"),
+        pytest.param(Status.CANCELED, 0, 0, "is over: CANCELED", id="terminated"),
+        pytest.param(Status.CANCELING, 0, 0, "being terminated", id="on_its_way_to_that"),
+        pytest.param(None, 0, 0, "unknown", id="deleted"),
+    ],
+)
+def test_who_may_publish(status: Status | None, own: int, newest: int, words: str | None) -> None:
+    refusal = find_refusal(status, own, newest)
+    assert (refusal is None) == (words is None)
+    assert words is None or words in str(refusal)
+
+
+@pytest.mark.parametrize("is_zombie", [False, True])
+def test_a_record_of_a_dead_run_is_not_written(tmp_path: Path, is_zombie: bool) -> None:
+    @dg.asset(key=["churn", "features"], io_manager_key="records", dagster_type=dg.Any)
+    def features(context: dg.AssetExecutionContext) -> object:
+        if is_zombie:  # what run monitoring does when the run's worker was killed
+            context.instance.report_run_failed(context.run, "the worker is gone")
+        return Shoe(size=42)
+
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path / "instance")) as instance:
+        records = RecordIOManager(root=str(tmp_path / "records"))
+        result = dg.materialize(
+            [features], instance=instance, resources={"records": records}, raise_on_error=False
+        )
+        made = instance.get_latest_materialization_event(dg.AssetKey(["churn", "features"]))
+    assert result.success is not is_zombie
+    assert (made is None) is is_zombie
+    assert (tmp_path / "records" / "churn" / "features.json").exists() is not is_zombie
+    if is_zombie:
+        assert "publishes nothing: its run is over: FAILURE" in str(
+            [event.event_specific_data for event in result.get_step_failure_events()]
+        )
