@@ -57,15 +57,15 @@ class OnnxScorer:
         found = cast("NDArray[Any]", self._run(self._outputs, self._feed(batch), None)[0])
         classes = self._classes
         if classes is None:
-            require_answers(found)
+            require_answers(found, batch)
             return Answer(found.ravel().tolist(), None)
         # The first of equals, as scikit-learn does.
         if found.size <= FEW:
             shares = found.tolist()
             if not math.isfinite(sum(map(sum, shares))):
-                require_answers(found)
+                require_answers(found, batch)
             return Answer([classes[row.index(max(row))] for row in shares], found)
-        require_answers(found)
+        require_answers(found, batch)
         return Answer([classes[position] for position in found.argmax(axis=1).tolist()], found)
 
     def _feed(self, batch: Batch) -> dict[str, NDArray[Any]]:

@@ -4,6 +4,7 @@ Here: the values that a feature may have, and how decoded JSON or tensor values 
 Not here: how requests are laid out (`v1.py`, `v2.py`) and how columns are fed to a model.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,16 +102,24 @@ def check_numbers(field: FeatureField, column: NDArray[Any], where: str) -> NDAr
     return column
 
 
-def require_answers(numbers: NDArray[Any]) -> None:
+def require_answers(numbers: NDArray[Any], batch: Batch) -> None:
     """Refuse a batch with a row to which the model has no number to say.
 
     Raises:
-        RequestError: 400, names the first such row. The model does not take missing values.
+        RequestError: names the first such row. 400: a value is missing in it, which the model does
+            not take. 500: nothing is missing, so it is the model's fault.
     """
     finite = np.isfinite(numbers)
-    if not finite.all():
-        row = int(np.argmin(finite.reshape(len(numbers), -1).all(axis=1)))
+    if finite.all():
+        return
+    row = int(np.argmin(finite.reshape(len(numbers), -1).all(axis=1)))
+    if any(_is_missing(column[row]) for column in batch.columns):
         raise RequestError(400, f"row {row}: expected no missing value, which this model refuses")
+    raise RequestError(500, f"row {row}: the model's answer is no number")
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _categories(field: FeatureField, values: Sequence[Any], where: str) -> NDArray[Any]:

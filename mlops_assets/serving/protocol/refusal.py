@@ -10,7 +10,8 @@ class RequestError(Exception):
     """The caller's mistake, or a limit: answered with a status and `{"error": reason}`.
 
     Attributes:
-        status: HTTP status, 400 to 499, or 503 when the same request may pass later.
+        status: HTTP status, 400 to 499; 503 when the same request may pass later; 500 when the
+            model has no answer to a request that is right.
         reason: Names the field, what was expected and what was received.
         retry_after_seconds: Sent as `Retry-After`; None for mistakes that no retry repairs.
     """
