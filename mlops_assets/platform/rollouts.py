@@ -45,10 +45,10 @@ def describe(state: RolloutState) -> str:
 
 def forget_rollout(home: Home, service: str) -> bool:
     """Removes the state of a service's rollout; whether there was one."""
-    from mlops_assets.rollout.log_source import PredictionLogSource
+    from mlops_assets.rollout.log_source import LogPlace, PredictionLogSource
 
     store = open_store(home)
     existed = store.read(service)[0] is not None
     store.delete(service)
-    PredictionLogSource(home.root).forget(service)
+    PredictionLogSource(LogPlace.under(home.root)).forget(service)
     return existed

@@ -39,12 +39,12 @@ class EmbeddedRolloutResource(dg.ConfigurableResource[RolloutBackend]):
     def create_resource(self, context: dg.InitResourceContext) -> RolloutBackend:  # noqa: ARG002
         """The file store and the prediction log."""
         from mlops_assets.rollout.file_store import FileStore
-        from mlops_assets.rollout.log_source import PredictionLogSource
+        from mlops_assets.rollout.log_source import LogPlace, PredictionLogSource
         from mlops_assets.serving.home import ServingHome
 
         home = Path(self.home)
         store = FileStore(ServingHome.under(home).rollouts)
-        return RolloutBackend(store, PredictionLogSource(home), self.ui_url)
+        return RolloutBackend(store, PredictionLogSource(LogPlace.under(home)), self.ui_url)
 
 
 class KServeRolloutResource(dg.ConfigurableResource[RolloutBackend]):

@@ -182,6 +182,7 @@ class ArmEvidence(Record):
     Attributes:
         n_requests: Requests that it answered, warm-up left out; all of them, measured or not.
         n_units: Units among them; without a sticky key the requests.
+        n_units_warming: Further units, of which only warm-up requests were seen.
         measures: By name of the criterion: `Moments` for error_ratio, score_mean, quality, function
             and disagreement, `Histogram` for latency (seconds), `Counts` for the distribution.
         slices: By name of the criterion and value of its slice.
@@ -189,8 +190,14 @@ class ArmEvidence(Record):
 
     n_requests: int = Field(ge=0)
     n_units: int = Field(ge=0)
+    n_units_warming: int = Field(0, ge=0)
     measures: Mapping[str, Measure] = Field(default_factory=dict)
     slices: Mapping[str, Mapping[str, Moments]] = Field(default_factory=dict)
+
+    @property
+    def n_sent(self) -> int:
+        """Units that the router sent here, warm-up or not: what a split is checked by."""
+        return self.n_units + self.n_units_warming
 
 
 class Traffic(Record):

@@ -1,25 +1,35 @@
 """The numbers of a rollout from the prediction log: the one source that knows all of them.
 
-Here: which rows belong to the question, what is left out as warm-up, and when the log itself is
-broken: a table that is gone or cannot be read, or records that nobody moves into it. Then nothing
-is known, which is never taken for good.
-Not here: the sums (`measuring.py`), and how files are read once (`log_tail.py`).
+Here: which tables are read, and what is fixed once for a rollout. A log that is gone, cannot be
+read, or that nobody moves records into is unknown, which is never taken for good.
+Not here: what is kept of a row (`log_rows.py`), warm-up (`log_cursor.py`), the sums
+(`measuring.py`), and how files are read once (`log_tail.py`).
 """
 
-import hashlib
-import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from mlops_assets.errors import MlopsError, ServingError
 from mlops_assets.modeling.importing import import_object
 from mlops_assets.rollout.evidence import Arm, ArmEvidence
+from mlops_assets.rollout.log_cursor import LogCursor, start_window, without_warm_up
+from mlops_assets.rollout.log_motion import digest, find_waiting, require_moving
+from mlops_assets.rollout.log_rows import (
+    ANSWERS,
+    FAILED,
+    TRUTHS,
+    empty,
+    reduce_answers,
+    reduce_failures,
+    reduce_truths,
+    score_of_row,
+)
 from mlops_assets.rollout.log_tail import Tail
 from mlops_assets.rollout.measuring import (
     FEATURE_PREFIX,
@@ -30,7 +40,6 @@ from mlops_assets.rollout.measuring import (
 )
 from mlops_assets.rollout.metrics_source import Measured, Question
 from mlops_assets.serving.home import ServingHome
-from mlops_assets.serving.prediction_log.segments import list_segments, read_first
 from mlops_assets.serving.prediction_log.store import (
     FAILURES,
     PREDICTIONS,
@@ -41,81 +50,48 @@ from mlops_assets.serving.prediction_log.store import (
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-STUCK_AFTER = timedelta(seconds=60)
-"""How long records may wait for the table before the log counts as broken; usually 2 s."""
 _EARLIER = timedelta(days=7)
 _MOST_EARLIER_ROWS = 10_000
 _LATE_METRICS = ("quality", "function")
+_WINDOW = "%Y%m%dT%H%M%S.%f"
 
-_ANSWERS: dict[str, Any] = {
-    "id": pl.String(),
-    "row": pl.Int32(),
-    "at": pl.Datetime("us", "UTC"),
-    "arm": pl.String(),
-    "unit": pl.String(),
-    "seconds": pl.Float64(),
-    "label": pl.String(),
-    "score": pl.Float64(),
-    "probabilities": pl.List(pl.Float64()),
-    "invalid": pl.Boolean(),
-}
-_FAILURES: dict[str, Any] = {
-    "id": pl.String(),
-    "at": pl.Datetime("us", "UTC"),
-    "arm": pl.String(),
-    "unit": pl.String(),
-}
-_TRUTHS: dict[str, Any] = {
-    "id": pl.String(),
-    "row": pl.Int32(),
-    "truth": pl.String(),
-    "received_at": pl.Datetime("us", "UTC"),
-}
+Reduce = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 
-@dataclass(slots=True)
-class _Cursor:
-    """What must be remembered from tick to tick.
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """Where a prediction log is, and where what was read of it is kept.
 
     Attributes:
-        since: Begin of the window that was asked for last.
-        before: By revision, requests left out as warm-up in earlier windows.
-        seen: By revision, requests of this window.
-        ranges: Bounds of a regression's ranges, fixed before the first window.
-        slices: By criterion, the values that are judged.
-        waiting: How much waited for the table when it was last seen not to move, and since when.
-        existed: Whether the table was there.
+        root: Of the tables: a folder or a URL.
+        kept: Folder for what was read already; it may be lost at any time.
+        segments: Folder of the records on their way to the tables, by service; None: they are not
+            on this machine, and whether they move is not known.
+        storage_options: As deltalake takes them.
     """
 
-    since: str = ""
-    before: dict[str, int] = field(default_factory=dict)
-    seen: dict[str, int] = field(default_factory=dict)
-    ranges: list[float] = field(default_factory=list)
-    slices: dict[str, list[str]] = field(default_factory=dict)
-    waiting: list[Any] = field(default_factory=list)
-    existed: bool = False
-
-    def to_text(self) -> str:
-        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+    root: str
+    kept: Path
+    segments: Path | None = None
+    storage_options: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def of(text: str) -> "_Cursor":
-        try:
-            return _Cursor(**json.loads(text)) if text else _Cursor()
-        except (ValueError, TypeError):  # of an older version: what it held is found again
-            return _Cursor()
+    def under(home: Path) -> "LogPlace":
+        """The log of this machine's gateway."""
+        serving = ServingHome.under(home)
+        return LogPlace(str(serving.tables), serving.rollouts, serving.predictions)
 
 
 class PredictionLogSource:
-    """`MetricsSource` that reads the prediction log of one machine."""
+    """`MetricsSource` that reads a prediction log."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = ServingHome.under(home)
-        self._store = PredictionStore(str(self._home.tables))
+    def __init__(self, place: LogPlace) -> None:
+        self._place = place
+        self._store = PredictionStore(place.root, place.storage_options)
 
     def measure(self, question: Question) -> Measured:
         """Read what is new, and sum up the window."""
-        cursor = _Cursor.of(question.cursor)
+        cursor = LogCursor.of(question.cursor)
         try:
             self._require_moving(question, cursor)
             return self._measure(question, cursor)
@@ -123,13 +99,15 @@ class PredictionLogSource:
             reason = f"the prediction log cannot be read: {error}"
             return Measured(source_error=reason, cursor=cursor.to_text())
 
-    def _measure(self, question: Question, cursor: _Cursor) -> Measured:
-        answers, failures = self._read(question, question.since, None)
-        self._fix(question, cursor, answers)
-        left = _start_window(question, cursor)
-        n_by_arm = {arm: _count(answers, failures, arm) for arm in question.revisions}
-        cursor.seen = {question.revisions[arm]: n for arm, n in n_by_arm.items()}
-        answers, failures = _without_warm_up(question, answers, failures, left)
+    def _measure(self, question: Question, cursor: LogCursor) -> Measured:
+        every_answer, every_failure = self._read(question, question.since, None)
+        self._fix(question, cursor, every_answer)
+        left = start_window(question, cursor)
+        cursor.seen = {
+            revision: _count("id", every_answer, every_failure, arm)
+            for arm, revision in question.revisions.items()
+        }
+        answers, failures = without_warm_up(question, every_answer, every_failure, left)
         answers, missing = _with_values(question, answers)
         if not cursor.ranges and question.subject.task == "regression":
             missing |= {
@@ -144,7 +122,8 @@ class PredictionLogSource:
             ranges=cursor.ranges,
             slices=cursor.slices,
         )
-        late = self._late(question, missing)
+        arms = _with_warming(question, arms, every_answer, every_failure)
+        late = self._late(question, cursor, missing)
         return Measured(arms=arms, late=late, missing=missing, cursor=cursor.to_text())
 
     def answers(self, question: Question, features: Sequence[str]) -> pl.DataFrame:
@@ -157,9 +136,11 @@ class PredictionLogSource:
 
     def forget(self, service: str) -> None:
         """Remove what is kept of a service's log; it is read again when it is asked for."""
-        shutil.rmtree(self._cache(service), ignore_errors=True)
+        shutil.rmtree(self._kept(service), ignore_errors=True)
 
-    def _late(self, question: Question, missing: Mapping[str, str]) -> dict[Arm, ArmEvidence]:
+    def _late(
+        self, question: Question, cursor: LogCursor, missing: Mapping[str, str]
+    ) -> dict[Arm, ArmEvidence]:
         """What truth has since said of the last stage in which both versions answered."""
         criteria = tuple(c for c in question.criteria if c.metric in _LATE_METRICS)
         if question.compared is None or not criteria:
@@ -169,6 +150,8 @@ class PredictionLogSource:
             update={"since": start, "until": end, "criteria": criteria, "mirrored": False}
         )
         answers, failures = self._read(earlier, start, end)
+        left = cursor.left.get(start.isoformat(), {})
+        answers, failures = without_warm_up(earlier, answers, failures, left)
         answers, unknown = _with_values(earlier, answers)
         return measure_arms(answers, failures, _measurable(earlier, {**missing, **unknown}))
 
@@ -181,41 +164,48 @@ class PredictionLogSource:
         end: datetime | None,
         more: Sequence[str] = (),
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Answers, with their truth where a criterion needs it, and failures; each row once."""
         features = {c.slice_by for c in question.criteria if c.slice_by is not None} | {*more}
         everything = any(c.metric == "function" for c in question.criteria)
-        needs_truth = any(c.metric in _LATE_METRICS for c in question.criteria)
-        key = _digest([sorted(question.revisions.items()), question.mirrored, sorted(features)])
-        place = self._cache(question.service) / f"{start:%Y%m%dT%H%M%S.%f}-{key}"
-        self._sweep(question, place)
+        key = digest([sorted(question.revisions.items()), question.mirrored, sorted(features)])
+        folder = self._kept(question.service) / f"{start:{_WINDOW}}-{key}"
+        self._sweep(question, folder)
 
-        def reduce_answers(rows: pl.LazyFrame) -> pl.LazyFrame:
-            return _reduce_answers(rows, question, start, end, None if everything else features)
+        def keep_answers(rows: pl.LazyFrame) -> pl.LazyFrame:
+            return reduce_answers(rows, question, start, end, None if everything else features)
 
-        def reduce_failures(rows: pl.LazyFrame) -> pl.LazyFrame:
-            return _reduce_failures(rows, question, start, end)
+        def keep_failures(rows: pl.LazyFrame) -> pl.LazyFrame:
+            return reduce_failures(rows, question, start, end)
 
-        answers = self._tail(question.service, PREDICTIONS, place, reduce_answers)
-        failures = self._tail(question.service, FAILURES, place, reduce_failures)
-        answers = _empty(_ANSWERS) if answers is None else answers
+        answers = self._tail(question.service, PREDICTIONS, folder, keep_answers)
+        failures = self._tail(question.service, FAILURES, folder, keep_failures)
+        answers = empty(ANSWERS) if answers is None else answers
         answers = answers.sort("at", maintain_order=True).unique(
             ["arm", "id", "row"], keep="first", maintain_order=True
         )
-        failures = _empty(_FAILURES) if failures is None else failures
+        failures = empty(FAILED) if failures is None else failures
         failures = failures.sort("at").unique(["arm", "id"], keep="first", maintain_order=True)
-        truths = None
-        if needs_truth:
-            truths = self._tail(question.service, TRUTH, place, lambda r: _reduce_truths(r, start))
-        truths = _empty(_TRUTHS) if truths is None else truths
-        first = truths.sort("received_at").unique(["id", "row"], keep="first", maintain_order=True)
-        answers = answers.join(first.drop("received_at"), on=["id", "row"], how="left")
-        return answers, failures
+        return self._with_truth(question, start, folder, answers), failures
 
-    def _tail(self, service: str, table: str, place: Path, reduce: Any) -> pl.DataFrame | None:
+    def _with_truth(
+        self, question: Question, start: datetime, folder: Path, answers: pl.DataFrame
+    ) -> pl.DataFrame:
+        """The answers with the first truth of each, where any criterion needs one."""
+        truths = None
+        if any(c.metric in _LATE_METRICS for c in question.criteria):
+            truths = self._tail(
+                question.service, TRUTH, folder, lambda rows: reduce_truths(rows, start)
+            )
+        truths = empty(TRUTHS) if truths is None else truths
+        first = truths.sort("received_at").unique(["id", "row"], keep="first", maintain_order=True)
+        return answers.join(first.drop("received_at"), on=["id", "row"], how="left")
+
+    def _tail(self, service: str, table: str, folder: Path, reduce: Reduce) -> pl.DataFrame | None:
         opened = self._open(service, table)
         if opened is None:
             return None
-        uri = self._store.uri(service, table)
-        return Tail(place / table, uri, reduce, {}).read(opened)
+        uri, options = self._store.uri(service, table), dict(self._place.storage_options)
+        return Tail(folder / table, uri, reduce, options).read(opened)
 
     def _open(self, service: str, table: str) -> "DeltaTable | None":
         from deltalake import DeltaTable
@@ -223,26 +213,26 @@ class PredictionLogSource:
 
         uri = self._store.uri(service, table)
         try:
-            return DeltaTable(uri)
+            return DeltaTable(uri, storage_options=dict(self._place.storage_options) or None)
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
             raise ServingError(f"{uri}: {error}") from error
 
-    def _cache(self, service: str) -> Path:
-        return self._home.rollouts / f".{service}.cache"
+    def _kept(self, service: str) -> Path:
+        return self._place.kept / f".{service}.cache"
 
-    def _sweep(self, question: Question, place: Path) -> None:
+    def _sweep(self, question: Question, folder: Path) -> None:
         """Remove what was kept for windows that nobody asks for any more."""
         starts = [question.since, *(question.compared or ())]
-        wanted = {f"{start:%Y%m%dT%H%M%S.%f}" for start in starts}
-        for other in self._cache(question.service).glob("*"):
-            if other != place and other.name.rpartition("-")[0] not in wanted:
+        wanted = {f"{start:{_WINDOW}}" for start in starts}
+        for other in self._kept(question.service).glob("*"):
+            if other != folder and other.name.rpartition("-")[0] not in wanted:
                 shutil.rmtree(other, ignore_errors=True)
 
     # What is fixed once
 
-    def _fix(self, question: Question, cursor: _Cursor, answers: pl.DataFrame) -> None:
+    def _fix(self, question: Question, cursor: LogCursor, answers: pl.DataFrame) -> None:
         """Ranges and slices, taken of what the stable version answered before the rollout."""
         wanted = {c.title: c.slice_by for c in question.criteria if c.slice_by is not None}
         needs_ranges = question.subject.task == "regression" and any(
@@ -267,153 +257,36 @@ class PredictionLogSource:
         rows = self._store.scan_predictions(question.service, start, question.since)
         known = rows.collect_schema().names()
         stable = rows.filter(pl.col("revision") == question.revisions["stable"])
-        chosen = stable.select(_score(), *[name for name in columns if name in known])
+        chosen = stable.select(score_of_row(), *[name for name in columns if name in known])
         return chosen.tail(_MOST_EARLIER_ROWS).collect()
 
-    # Whether the log moves
-
-    def _require_moving(self, question: Question, cursor: _Cursor) -> None:
-        """Refuse numbers of a table that records do not reach any more."""
-        opened = self._open(question.service, PREDICTIONS)
-        if opened is None and cursor.existed:
-            uri = self._store.uri(question.service, PREDICTIONS)
-            raise ServingError(f"{uri} was there and is gone")
-        cursor.existed = opened is not None
-        waiting = self._waiting(question.service, opened)
-        if waiting is None:
-            cursor.waiting = []
-            return
-        if not cursor.waiting or cursor.waiting[0] != waiting:
-            cursor.waiting = [waiting, question.until.isoformat()]
-        since = datetime.fromisoformat(cursor.waiting[1])
-        if question.until - since > STUCK_AFTER:
-            raise ServingError(
-                f"records wait for {self._store.uri(question.service, PREDICTIONS)} since "
-                f"{since:%H:%M:%S} (UTC) and nobody moves them; is the gateway's sink alive?"
-            )
-
-    def _waiting(self, service: str, opened: "DeltaTable | None") -> str | None:
-        """How far the table is, when records wait for it; None when none does."""
-        committed, waits = [], False
-        for path in list_segments(self._home.predictions / service):
-            try:
-                size, first = path.stat().st_size, read_first(path)[1]
-            except FileNotFoundError:
-                continue  # moved meanwhile
-            offset = 0 if opened is None else opened.transaction_version(path.name) or 0
-            committed.append([path.name, offset])
-            waits = waits or size > max(first, offset)
-        return _digest(committed) if waits else None
+    def _require_moving(self, question: Question, cursor: LogCursor) -> None:
+        opened, segments = self._open(question.service, PREDICTIONS), self._place.segments
+        waiting = None if segments is None else find_waiting(segments / question.service, opened)
+        uri = self._store.uri(question.service, PREDICTIONS)
+        require_moving(opened, uri, waiting, cursor, question.until)
 
 
-def _reduce_answers(
-    rows: pl.LazyFrame,
+def _count(column: str, answers: pl.DataFrame, failures: pl.DataFrame, arm: str) -> int:
+    """Different ids or units of an arm, failed or not."""
+    found = [frame.filter(pl.col("arm") == arm)[column] for frame in (answers, failures)]
+    return pl.concat(found).n_unique()
+
+
+def _with_warming(
     question: Question,
-    start: datetime,
-    end: datetime | None,
-    features: set[str] | None,
-) -> pl.LazyFrame:
-    """The rows of the arms in the window; of features all, or those named."""
-    known = rows.collect_schema().names()
-    wanted = [FEATURE_PREFIX + name for name in sorted(features or ())]
-    if features is None:
-        wanted = [name for name in known if name.startswith(FEATURE_PREFIX)]
-    score = _score()
-    shares = pl.col("probabilities").list.eval(~pl.element().is_finite()).list.any()
-    unit = pl.col("unit") if "unit" in known else pl.lit("")
-    return _inside(rows, start, end).select(
-        id=pl.col("prediction_id"),
-        row=pl.col("row"),
-        at=pl.col("event_time"),
-        arm=_arm(question),
-        unit=pl.when(unit == "").then(pl.col("prediction_id")).otherwise(unit),
-        seconds=pl.col("latency_ms") / 1000,
-        label=pl.col("prediction"),
-        score=score,
-        probabilities=pl.col("probabilities"),
-        invalid=shares.fill_null(False)
-        | (~score.is_finite()).fill_null(question.subject.task == "regression")
-        | pl.col("prediction").str.to_lowercase().is_in(["nan", "none", "inf", "-inf"]),
-        **{name: pl.col(name) for name in wanted if name in known},
-    ).filter(pl.col("arm").is_not_null())  # fmt: skip
-
-
-def _reduce_failures(
-    rows: pl.LazyFrame, question: Question, start: datetime, end: datetime | None
-) -> pl.LazyFrame:
-    unit = pl.col("unit")
-    return _inside(rows, start, end).select(
-        id=pl.col("prediction_id"),
-        at=pl.col("event_time"),
-        arm=_arm(question),
-        unit=pl.when(unit == "").then(pl.col("prediction_id")).otherwise(unit),
-    ).filter(pl.col("arm").is_not_null())  # fmt: skip
-
-
-def _reduce_truths(rows: pl.LazyFrame, start: datetime) -> pl.LazyFrame:
-    return rows.filter(pl.col("received_at") >= start.astimezone(UTC)).select(
-        id=pl.col("prediction_id"),
-        row=pl.col("row"),
-        truth=pl.col("value"),
-        received_at=pl.col("received_at"),
-    )
-
-
-def _inside(rows: pl.LazyFrame, start: datetime, end: datetime | None) -> pl.LazyFrame:
-    rows = rows.filter(pl.col("event_time") >= start.astimezone(UTC))
-    return rows if end is None else rows.filter(pl.col("event_time") < end.astimezone(UTC))
-
-
-def _arm(question: Question) -> pl.Expr:
-    """Whose answer a row is; null: nobody's that is asked about."""
-    arm = pl.lit(None, pl.String)
-    for name, revision in question.revisions.items():
-        shadow = question.mirrored and name == "challenger"
-        is_its = (pl.col("revision") == revision) & (pl.col("shadow") == shadow)
-        arm = pl.when(is_its).then(pl.lit(name)).otherwise(arm)
-    return arm
-
-
-def _score() -> pl.Expr:
-    """The probability, or the predicted number where there is none."""
-    number = pl.col("prediction").cast(pl.Float64, strict=False)
-    return pl.coalesce(pl.col("probability"), number).alias("score")
-
-
-def _start_window(question: Question, cursor: _Cursor) -> dict[str, int]:
-    """How many requests of each revision are still to be left out as warm-up in this window."""
-    since = question.since.isoformat()
-    if cursor.since != since:
-        for revision, n in cursor.seen.items():
-            cursor.before[revision] = min(
-                question.warm_up_requests, cursor.before.get(revision, 0) + n
-            )
-        cursor.since, cursor.seen = since, {}
+    arms: Mapping[Arm, ArmEvidence],
+    answers: pl.DataFrame,
+    failures: pl.DataFrame,
+) -> dict[Arm, ArmEvidence]:
+    """The arms, each with the units of which only warm-up was seen."""
+    column = "unit" if question.by_unit else "id"
     return {
-        revision: question.warm_up_requests - cursor.before.get(revision, 0)
-        for revision in question.revisions.values()
+        arm: did.model_copy(
+            update={"n_units_warming": _count(column, answers, failures, arm) - did.n_units}
+        )
+        for arm, did in arms.items()
     }
-
-
-def _without_warm_up(
-    question: Question, answers: pl.DataFrame, failures: pl.DataFrame, left: Mapping[str, int]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    kept_answers, kept_failures = [], []
-    for arm, revision in question.revisions.items():
-        mine = answers.filter(pl.col("arm") == arm)
-        failed = failures.filter(pl.col("arm") == arm)
-        times = pl.concat([mine.select("id", "at"), failed.select("id", "at")])
-        first = times.group_by("id").agg(pl.col("at").min()).sort("at", "id")
-        warm = first.head(max(left[revision], 0)).select("id")
-        kept_answers.append(mine.join(warm, on="id", how="anti"))
-        kept_failures.append(failed.join(warm, on="id", how="anti"))
-    return pl.concat(kept_answers), pl.concat(kept_failures)
-
-
-def _count(answers: pl.DataFrame, failures: pl.DataFrame, arm: str) -> int:
-    """Requests of an arm, failed or not."""
-    ids = [frame.filter(pl.col("arm") == arm)["id"] for frame in (answers, failures)]
-    return pl.concat(ids).n_unique()
 
 
 def _with_values(question: Question, answers: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
@@ -439,12 +312,3 @@ def _with_values(question: Question, answers: pl.DataFrame) -> tuple[pl.DataFram
 def _measurable(question: Question, missing: Mapping[str, str]) -> Question:
     criteria = tuple(c for c in question.criteria if c.title not in missing)
     return question.model_copy(update={"criteria": criteria})
-
-
-def _empty(types: Mapping[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame(schema=dict(types))
-
-
-def _digest(content: object) -> str:
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

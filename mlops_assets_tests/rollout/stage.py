@@ -22,7 +22,7 @@ from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.notify.notification import Delivery, Notification
 from mlops_assets.rollout.beginning import begin, read_state
 from mlops_assets.rollout.file_store import FileStore
-from mlops_assets.rollout.log_source import PredictionLogSource
+from mlops_assets.rollout.log_source import LogPlace, PredictionLogSource
 from mlops_assets.rollout.registry import TrackingRegistry
 from mlops_assets.rollout.state import RolloutState
 from mlops_assets.rollout.ticking import Ticked, tick
@@ -77,7 +77,7 @@ class Stage:
             FileStore(ServingHome.under(self.home).rollouts),
             EmbeddedServing(self.home),
             TrackingRegistry(self.tracking),
-            PredictionLogSource(self.home),
+            PredictionLogSource(LogPlace.under(self.home)),
             notifier,
         )
         return Play(self, spec, world, notifier)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.rollout.evidence import Counts, Histogram, Moments
-from mlops_assets.rollout.log_source import PredictionLogSource
+from mlops_assets.rollout.log_source import LogPlace, PredictionLogSource
 from mlops_assets.rollout.metrics_source import Question, Subject
 from mlops_assets.rollout.policy import Criterion
 from mlops_assets.serving.home import ServingHome
@@ -55,6 +55,10 @@ def question(*criteria: Criterion, **changes: Any) -> Question:
     return asked.model_copy(update=changes)
 
 
+def source_of(home: Path) -> PredictionLogSource:
+    return PredictionLogSource(LogPlace.under(home))
+
+
 def test_requests_errors_and_latencies_are_counted_by_arm(home: Path) -> None:
     log = HandmadeLog(home)
     log.answer("v1", times(8), [0.2] * 8, ms=2.0)
@@ -62,7 +66,7 @@ def test_requests_errors_and_latencies_are_counted_by_arm(home: Path) -> None:
     log.fail("v2", times(2), ["lost", answered[0]])  # the second had logged before it died
     log.answer("v7", times(5), [0.2] * 5)  # nobody asked about it
     log.answer("v1", [START - timedelta(seconds=1)], [0.2])  # before the window
-    found = PredictionLogSource(home).measure(question())
+    found = source_of(home).measure(question())
     assert found.source_error is None
     stable, challenger = found.arms["stable"], found.arms["challenger"]
     assert (stable.n_requests, challenger.n_requests) == (8, 4)
@@ -75,7 +79,7 @@ def test_requests_errors_and_latencies_are_counted_by_arm(home: Path) -> None:
 
 
 def test_a_tick_reads_only_what_is_new_and_agrees_with_reading_all(home: Path) -> None:
-    log, source = HandmadeLog(home), PredictionLogSource(home)
+    log, source = HandmadeLog(home), source_of(home)
     cursor = ""
     for n in range(30):  # more than are kept apart
         log.answer("v1", times(4, n), [0.5] * 4)
@@ -83,13 +87,13 @@ def test_a_tick_reads_only_what_is_new_and_agrees_with_reading_all(home: Path) -
         found = source.measure(question(cursor=cursor))
         cursor = found.cursor
         assert found.arms["stable"].n_requests == 4 * (n + 1)
-    assert PredictionLogSource(home).measure(question(cursor=cursor)).arms == found.arms
+    assert source_of(home).measure(question(cursor=cursor)).arms == found.arms
     source.forget("toy")
     assert source.measure(question(cursor=cursor)).arms == found.arms
 
 
 def test_what_is_kept_is_made_again_when_it_is_damaged(home: Path) -> None:
-    log, source = HandmadeLog(home), PredictionLogSource(home)
+    log, source = HandmadeLog(home), source_of(home)
     log.answer("v1", times(4), [0.5] * 4)
     before = source.measure(question()).arms
     for note in ServingHome.under(home).rollouts.rglob("note.json"):
@@ -100,18 +104,18 @@ def test_what_is_kept_is_made_again_when_it_is_damaged(home: Path) -> None:
 def test_callers_are_units_where_they_are_kept_on_one_version(home: Path) -> None:
     log = HandmadeLog(home)
     log.answer("v1", times(4), [0.1, 0.2, 0.3, 0.4], units=["ann", "ann", "bob", ""])
-    found = PredictionLogSource(home).measure(question(SCORES, by_unit=True)).arms["stable"]
+    found = source_of(home).measure(question(SCORES, by_unit=True)).arms["stable"]
     assert (found.n_requests, found.n_units) == (4, 3)
     scores = found.measures["scores"]
     assert isinstance(scores, Moments)
     assert (scores.n, scores.n_units) == (4, 3)
-    alone = PredictionLogSource(home).measure(question(SCORES)).arms["stable"].measures["scores"]
+    alone = source_of(home).measure(question(SCORES)).arms["stable"].measures["scores"]
     assert isinstance(alone, Moments)
     assert alone.n_units == 4
 
 
 def test_the_first_requests_of_each_version_are_left_out_once(home: Path) -> None:
-    log, source = HandmadeLog(home), PredictionLogSource(home)
+    log, source = HandmadeLog(home), source_of(home)
     log.answer("v1", times(10), [0.5] * 10)
     log.answer("v2", times(3), [0.5] * 3, ms=900.0)
     first = source.measure(question(warm_up_requests=5))
@@ -123,8 +127,15 @@ def test_the_first_requests_of_each_version_are_left_out_once(home: Path) -> Non
     assert (second.arms["stable"].n_requests, second.arms["challenger"].n_requests) == (10, 8)
 
 
+def test_callers_of_whom_only_warm_up_was_seen_are_told_apart(home: Path) -> None:
+    log = HandmadeLog(home)
+    log.answer("v1", times(4), [0.5] * 4, units=["ann", "ann", "bob", "cid"])
+    found = source_of(home).measure(question(warm_up_requests=3, by_unit=True)).arms["stable"]
+    assert (found.n_requests, found.n_units, found.n_units_warming, found.n_sent) == (1, 1, 2, 3)
+
+
 def test_truth_that_comes_later_gives_quality(home: Path) -> None:
-    log, source = HandmadeLog(home), PredictionLogSource(home)
+    log, source = HandmadeLog(home), source_of(home)
     ids = log.answer("v1", times(3), [0.9, 0.2, 0.5])
     unknown = source.measure(question(QUALITY)).arms["stable"].measures["quality"]
     assert isinstance(unknown, Moments)
@@ -142,14 +153,14 @@ def test_the_target_s_own_word_for_yes_is_a_truth_too(home: Path) -> None:
     ids = log.answer("v1", times(2), [0.9, 0.9])
     log.tell_truth(ids, ["yes", "no"], START + timedelta(seconds=9))
     subject = Subject(task="binary", classes=("0", "1"), positive="yes")
-    found = PredictionLogSource(home).measure(question(QUALITY, subject=subject))
+    found = source_of(home).measure(question(QUALITY, subject=subject))
     quality = found.arms["stable"].measures["quality"]
     assert isinstance(quality, Moments)
     assert quality.total == pytest.approx(0.1**2 + 0.9**2)
 
 
 def test_a_promoted_version_is_told_the_truth_about_the_last_step(home: Path) -> None:
-    log, source = HandmadeLog(home), PredictionLogSource(home)
+    log, source = HandmadeLog(home), source_of(home)
     ids = log.answer("v2", times(2), [0.9, 0.9])
     promoted = START + timedelta(minutes=1)
     log.answer("v2", [promoted + timedelta(seconds=1)], [0.9])
@@ -162,12 +173,26 @@ def test_a_promoted_version_is_told_the_truth_about_the_last_step(home: Path) ->
     assert found.arms["challenger"].n_requests == 1
 
 
+def test_warm_up_of_the_last_step_counts_in_no_later_truth_either(home: Path) -> None:
+    log, source = HandmadeLog(home), source_of(home)
+    ids = log.answer("v2", times(5), [0.9] * 5)
+    cursor = source.measure(question(QUALITY, warm_up_requests=3)).cursor
+    promoted = START + timedelta(minutes=1)
+    log.tell_truth(ids, ["0"] * 5, START + timedelta(minutes=9))
+    watched = question(
+        QUALITY, since=promoted, compared=(START, promoted), warm_up_requests=3, cursor=cursor
+    )
+    late = source.measure(watched).late["challenger"].measures["quality"]
+    assert isinstance(late, Moments)
+    assert late.n == 2
+
+
 def test_answers_to_copies_are_compared_with_the_answers_that_callers_got(home: Path) -> None:
     log = HandmadeLog(home)
     ids = log.answer("v1", times(4), [0.1, 0.2, 0.8, 0.9])
     log.answer("v2", times(4), [0.1, 0.9, 0.8, 0.9], ids=ids, shadow=True)
     log.answer("v2", times(4), [0.1] * 4)  # not a copy
-    found = PredictionLogSource(home).measure(question(DIFFERS, ERRORS, mirrored=True))
+    found = source_of(home).measure(question(DIFFERS, ERRORS, mirrored=True))
     differs = found.arms["challenger"].measures["differs"]
     assert isinstance(differs, Moments)
     assert (differs.n, differs.total) == (4, 1.0)
@@ -180,14 +205,14 @@ def test_slices_are_the_frequent_values_before_the_rollout(home: Path) -> None:
     log.answer("v1", times(3, -600), [0.5] * 3, plan="pro")
     log.answer("v1", times(2), [0.25] * 2, plan="pro")
     log.answer("v1", times(2), [0.5] * 2, plan="new")
-    found = PredictionLogSource(home).measure(question(SCORES)).arms["stable"]
+    found = source_of(home).measure(question(SCORES)).arms["stable"]
     assert {value: m.mean for value, m in found.slices["scores"].items()} == {"pro": 0.25}
 
 
 def test_scores_fall_into_ranges_that_are_fixed(home: Path) -> None:
     log = HandmadeLog(home)
     log.answer("v1", times(4), [0.0, 0.05, 0.95, 1.0])
-    shape = PredictionLogSource(home).measure(question(SHAPE)).arms["stable"].measures["shape"]
+    shape = source_of(home).measure(question(SHAPE)).arms["stable"].measures["shape"]
     assert isinstance(shape, Counts)
     assert dict(shape.counts) == {"0": 2, "9": 2}
 
@@ -197,7 +222,7 @@ def test_a_function_of_one_s_own_and_one_that_is_wrong(home: Path) -> None:
     broken = Criterion(title="broken", metric="function", function=BROKEN, margin=0.1)
     log = HandmadeLog(home)
     log.answer("v1", times(2), [0.5, 1.0])
-    found = PredictionLogSource(home).measure(question(mine, broken))
+    found = source_of(home).measure(question(mine, broken))
     values = found.arms["stable"].measures["mine"]
     assert isinstance(values, Moments)
     assert values.total == pytest.approx(1.25)
@@ -206,13 +231,13 @@ def test_a_function_of_one_s_own_and_one_that_is_wrong(home: Path) -> None:
 
 
 def test_no_traffic_is_nothing_counted_and_no_error(home: Path) -> None:
-    found = PredictionLogSource(home).measure(question())
+    found = source_of(home).measure(question())
     assert found.source_error is None
     assert found.arms["challenger"].n_requests == 0
 
 
 def test_a_table_that_cannot_be_read_is_unknown(home: Path) -> None:
-    log, source = HandmadeLog(home), PredictionLogSource(home)
+    log, source = HandmadeLog(home), source_of(home)
     log.answer("v1", times(2), [0.5] * 2)
     place = ServingHome.under(home).tables / "toy" / "prediction_log"
     shutil.rmtree(place / "_delta_log")
@@ -224,7 +249,7 @@ def test_a_table_that_cannot_be_read_is_unknown(home: Path) -> None:
 
 
 def test_a_table_that_was_there_and_is_gone_is_unknown(home: Path) -> None:
-    log, source = HandmadeLog(home), PredictionLogSource(home)
+    log, source = HandmadeLog(home), source_of(home)
     log.answer("v1", times(2), [0.5] * 2)
     cursor = source.measure(question()).cursor
     shutil.rmtree(ServingHome.under(home).tables / "toy")
@@ -237,7 +262,7 @@ def test_records_that_nobody_moves_make_the_source_unknown_after_a_minute(home: 
     folder = ServingHome.under(home).predictions / "toy"
     writer = SegmentWriter(folder, encode(Preamble("toy", "v1", "1", [], None)))
     writer.append(b"x" * 10)
-    source = PredictionLogSource(home)
+    source = source_of(home)
     first = source.measure(question(until=START))
     minute = question(until=START + timedelta(seconds=60), cursor=first.cursor)
     assert (first.source_error, source.measure(minute).source_error) == (None, None)

@@ -9,7 +9,7 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.notify.notification import SilentNotifier
 from mlops_assets.rollout.file_store import FileStore
-from mlops_assets.rollout.log_source import PredictionLogSource
+from mlops_assets.rollout.log_source import LogPlace, PredictionLogSource
 from mlops_assets.rollout.registry import TrackingRegistry
 from mlops_assets.rollout.ticking import tick
 from mlops_assets.rollout.world import World
@@ -26,7 +26,7 @@ def main() -> None:
         FileStore(ServingHome.under(home).rollouts),
         EmbeddedServing(home),
         TrackingRegistry(Tracking(f"sqlite:///{home}/mlflow.db")),
-        PredictionLogSource(home),
+        PredictionLogSource(LogPlace.under(home)),
         SilentNotifier(),
     )
     while True:
