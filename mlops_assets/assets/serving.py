@@ -37,7 +37,7 @@ from mlops_assets.rollout.registry import TrackingRegistry
 from mlops_assets.rollout.shadow_report import build_shadow_report
 from mlops_assets.rollout.state import RolloutState
 from mlops_assets.rollout.ticking import Ticked, tick
-from mlops_assets.rollout.world import World, build_question, read_subject
+from mlops_assets.rollout.world import World, ask_of_source, read_subject
 from mlops_assets.serving.backend import ServingBackend
 from mlops_assets.spec import ModelSpec
 
@@ -252,11 +252,10 @@ def _describe(
 def _shadow(world: World, spec: ModelSpec, state: RolloutState) -> dict[str, Any]:
     """What the shadow answered, when requests are mirrored or were a moment ago."""
     mirrored = [e for e in state.history if e.phase == "shadow"]
-    policy = build_policy(spec)
     if not mirrored or state.step > 0 or not isinstance(world.source, AnswerSource):
         return {}
     subject = read_subject(world, spec, world.serving.declaration(spec.service))
-    question = build_question(spec, policy, state, subject, datetime.now(UTC))
+    question = ask_of_source(world, spec, state, subject, datetime.now(UTC))
     features = tuple(spec.features.categorical)
     question = question.model_copy(update={"since": state.started_at, "mirrored": True})
     answers = world.source.answers(question, features)

@@ -32,6 +32,7 @@ from mlops_assets.kserve.capabilities import (
     require_mode,
     require_shares,
 )
+from mlops_assets.kserve.edits import SHARE_FIELDS
 from mlops_assets.kserve.judgement import build_status
 from mlops_assets.kserve.knative import render_knative
 from mlops_assets.kserve.manifest import PORT, revision_name
@@ -93,10 +94,23 @@ class KServeCluster:
             self._capabilities = read_capabilities(self._api)
         return self._capabilities
 
+    @property
+    def keeps_callers(self) -> bool:
+        """KServe's routers draw lots for each request."""
+        return False
+
+    def require_rollout(self, *, n_challengers: int, mirrors: bool) -> None:
+        """Refuse what this mode of KServe cannot do."""
+        require_mode(self.capabilities, self._settings.mode)
+        require_shares(self.capabilities, self._settings.mode, n_challengers)
+        if mirrors:
+            raise refuse_shadow(self._settings.mode, "of the challenger")
+
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Declare a service; what serves goes on until the declared revision is ready.
 
-        Shares that were asked for by `set_traffic` hold while all that they name is declared.
+        Shares that were asked for by `set_traffic`, or set by a person, hold while all that they
+        name is declared.
         """
         require_valid(manifest)
         require_mode(self.capabilities, self._settings.mode)
@@ -104,7 +118,9 @@ class KServeCluster:
         require_shares(self.capabilities, self._settings.mode, n_canaries)
 
         def declare(observed: Observed) -> Declared:
+            edited = observed.edited_shares
             split = None if observed.declared is None else observed.declared.split
+            split = split if edited is None else Split(edited)
             declared = Declared(manifest)
             fits = split is not None and split.fits(declared.blocks)
             return replace(declared, split=split) if fits else declared
@@ -112,11 +128,19 @@ class KServeCluster:
         self._declare(manifest["metadata"]["name"], declare)
 
     def declaration(self, service: str) -> Declaration | None:
-        """What a service is told to be."""
-        declared = self._observe(service).declared
+        """What a service is told to be; of shares that a person set, those."""
+        observed = self._observe(service)
+        declared = observed.declared
         if declared is None:
             return None
-        return Declaration(manifest=declared.manifest, percent=declared.percent)
+        percent = observed.edited_shares or declared.percent
+        return Declaration(manifest=declared.manifest, percent=percent)
+
+    def converge(self, service: str) -> None:
+        """Take the next step towards what is declared, unless a person set the shares."""
+        observed = self._observe(service)
+        if observed.edited_shares is None:
+            self._converge(observed)
 
     def wait_ready(self, service: str, version: int, timeout_seconds: float) -> ServiceStatus:
         """The status once the revision of this version is ready and has the traffic.
@@ -135,7 +159,8 @@ class KServeCluster:
                 if status is not None and status.phase == "failed":
                     raise ServingError(f"service {service}: {status.reason}")
                 reason = reason if status is None else status.reason
-                self._converge(observed)
+                if observed.edited_shares is None:
+                    self._converge(observed)
             except ClusterApiError as error:
                 if not is_retryable(error):
                     raise
@@ -295,9 +320,9 @@ class KServeCluster:
                     raise
                 if not error.causes:
                     raise ChangedMeanwhileError(str(error)) from error
-                if attempt == 2 or not _is_with_ourselves(error):
+                if attempt == 2 or not _may_take(error):
                     raise _field_conflict(rendered, error) from error
-                force = True  # an earlier write of ours that was no apply
+                force = True
             else:
                 return
 
@@ -327,8 +352,13 @@ def _require_declared(observed: Observed, revision: str) -> None:
         )
 
 
-def _is_with_ourselves(error: ClusterApiError) -> bool:
-    return all(f'"{FIELD_MANAGER}"' in message for _, message in error.causes)
+def _may_take(error: ClusterApiError) -> bool:
+    """Whether all fields in conflict may be overwritten: those of an earlier write of ours that was
+    no apply, and shares, which whoever calls has read."""
+    return all(
+        f'"{FIELD_MANAGER}"' in message or field.startswith(SHARE_FIELDS)
+        for field, message in error.causes
+    )
 
 
 def _field_conflict(rendered: Mapping[str, Any], error: ClusterApiError) -> FieldConflictError:

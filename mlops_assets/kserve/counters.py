@@ -21,7 +21,8 @@ class Counters:
 
     Attributes:
         n_requests: Requests, however they ended.
-        n_errors: Those that ended with a 5xx. A caller's own mistake (4xx) is none.
+        n_errors: Those that were not answered: 5xx, and 4xx since a version may refuse what the one
+            before it took. A caller's own mistakes reach all versions alike.
         bins: Answered requests by time taken: one more bin than `BUCKETS_SECONDS` has bounds, the
             last for what took longer than all of them.
     """
@@ -74,7 +75,7 @@ def read_exposition(text: str) -> Counters:
     for name, labels, value in _samples(text):
         if name == "mlops_requests_total":
             n_requests += int(value)
-            n_errors += int(value) if labels.get("code") == "5xx" else 0
+            n_errors += int(value) if labels.get("code") in ("4xx", "5xx") else 0
         elif name == "request_predict_seconds_bucket":
             bound = float(labels["le"])
             seen[bound] = seen.get(bound, 0) + int(value)

@@ -14,6 +14,7 @@ from mlops_assets.kserve.api import (
 )
 from mlops_assets.kserve.blocks import Declared, mark_of, read_declared
 from mlops_assets.kserve.capabilities import Mode
+from mlops_assets.kserve.edits import read_edited_shares
 from mlops_assets.kserve.knative import KnativeTraffic, read_traffic
 from mlops_assets.kserve.owned import OwnedText
 from mlops_assets.kserve.pods import is_ready, silent_containers
@@ -64,6 +65,13 @@ class Observed:
         if self.route is not None:
             return route_shares(self.name, self.route)
         return {self.serving_name: 100} if self.pods_of(self.serving_mark, ready=True) else {}
+
+    @property
+    def edited_shares(self) -> dict[str, int] | None:
+        """Percent by revision as a person set it on the object; None when nobody did."""
+        if self.service is None or self.declared is None:
+            return None
+        return read_edited_shares(self.service, self.declared, self.mode)
 
     @property
     def serving_block(self) -> Any:

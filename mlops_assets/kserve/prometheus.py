@@ -24,12 +24,12 @@ class QueryTemplates:
 
     Attributes:
         requests: Number of requests in the window: one value.
-        errors: Number of those that ended with a 5xx: one value.
+        errors: Number of those that were not answered, 4xx or 5xx: one value.
         latency: Number of answers up to each bound in seconds: one value for each label `le`.
     """
 
     requests: str = "sum(increase(mlops_requests_total{" + _PODS + "}[{seconds}s]))"
-    errors: str = "sum(increase(mlops_requests_total{" + _PODS + ',code="5xx"}[{seconds}s]))'
+    errors: str = "sum(increase(mlops_requests_total{" + _PODS + ',code=~"4xx|5xx"}[{seconds}s]))'
     latency: str = (
         "sum by (le) (increase(request_predict_seconds_bucket{" + _PODS + "}[{seconds}s]))"
     )

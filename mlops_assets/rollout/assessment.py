@@ -23,6 +23,7 @@ SPLIT_ALPHA = 0.01
 """Chance that a right split is ever taken for a wrong one; it holds a rollout and ends none."""
 
 _MOST_TOLD = 3
+_PROTECTING = ("error_ratio", "latency")
 _LEVEL = 0.01  # a share of errors is known well enough within 1 %
 
 
@@ -48,7 +49,12 @@ class Assessment(Record):
 
 
 def assess(
-    evidence: Evidence, policy: RolloutPolicy, phase: Phase, bounds: Mapping[str, float]
+    evidence: Evidence,
+    policy: RolloutPolicy,
+    phase: Phase,
+    bounds: Mapping[str, float],
+    *,
+    unread: str | None = None,
 ) -> Assessment:
     """Every criterion of the policy that can be judged in a phase.
 
@@ -58,8 +64,10 @@ def assess(
         phase: Where the rollout stands; disagreement is judged while traffic is mirrored only.
         bounds: By criterion, the level that the stable version kept; judged where no other version
             serves at the same time.
+        unread: Why answers may not be compared between the versions; None: they may. Errors and
+            latency are compared all the same: they protect callers, whoever they are.
     """
-    reference = _reference(evidence)
+    reference = _reference(evidence, phase)
     judged = {
         criterion.title: criterion
         for criterion in policy.criteria
@@ -67,7 +75,14 @@ def assess(
     }
     readings: list[Reading] = []
     for title, criterion in judged.items():
-        rule = Rule(criterion, reference, bounds.get(title), policy.alpha_each, policy.alpha)
+        rule = Rule(
+            criterion,
+            reference,
+            bounds.get(title),
+            policy.alpha_each,
+            policy.alpha,
+            unread=None if criterion.metric in _PROTECTING else unread,
+        )
         readings += compare(rule, evidence)
     verdict, told = _sum_up(evidence, judged, readings)
     return Assessment(
@@ -80,17 +95,22 @@ def assess(
     )
 
 
-def kept_levels(evidence: Evidence, policy: RolloutPolicy) -> dict[str, float]:
+def kept_levels(evidence: Evidence, policy: RolloutPolicy, phase: Phase) -> dict[str, float]:
     """By criterion, a level that the serving version is proven to keep, with the margin on top.
 
     What a promoted version is held against when nothing serves beside it: errors and latency only,
     since these have one direction and move little from hour to hour.
+
+    Args:
+        evidence: The numbers, of the last stage before the promotion.
+        policy: The criteria and their limits.
+        phase: That stage.
     """
-    arm = evidence.arms.get(_reference(evidence))
+    arm = evidence.arms.get(_reference(evidence, phase))
     found: dict[str, float] = {}
     for criterion in policy.criteria:
         measure = arm.measures.get(criterion.title) if arm is not None else None
-        top = _top(measure, criterion, policy.alpha_each)
+        top = _top(measure, criterion, policy.alpha_each / 2)  # the other half is for the watch
         if criterion.margin is None or not math.isfinite(top):
             continue
         allowed = criterion.margin * top if criterion.relative else criterion.margin
@@ -106,7 +126,7 @@ def split_problem(evidence: Evidence, traffic: Traffic) -> str | None:
     """
     arms: tuple[Arm, ...] = ("stable", "challenger", "baseline")
     shares = {str(arm): float(getattr(traffic, arm)) for arm in arms if getattr(traffic, arm)}
-    counts = {str(arm): float(found.n_units) for arm, found in evidence.arms.items()}
+    counts = {str(arm): float(found.n_sent) for arm, found in evidence.arms.items()}
     if len(shares) < 2 or not any(counts.get(arm) for arm in shares):
         return None
     strength = split_evidence(counts, shares)
@@ -119,9 +139,11 @@ def split_problem(evidence: Evidence, traffic: Traffic) -> str | None:
     )
 
 
-def _reference(evidence: Evidence) -> Arm:
-    """The arm that the challenger is compared with."""
-    return "baseline" if "baseline" in evidence.arms else "stable"
+def _reference(evidence: Evidence, phase: Phase) -> Arm:
+    """The arm that the challenger is compared with. A baseline has a share in steps only: copies of
+    requests are compared with the answers that callers got."""
+    is_step = phase in ("step", "baking") and "baseline" in evidence.arms
+    return "baseline" if is_step or evidence.n("baseline") else "stable"
 
 
 def _sum_up(
@@ -134,6 +156,8 @@ def _sum_up(
     # Slices speak up when they are harmed; a step waits for the whole.
     awaited = [r for r in readings if r.criterion in judged and judged[r.criterion].required]
     unknown = [r for r in awaited if r.verdict == "unknown"]
+    if not unknown and all(r.verdict == "unknown" for r in readings):
+        unknown = list(readings)  # nothing is required, and nothing at all was measured
     if unknown or evidence.source_error is not None:
         return "unknown", unknown
     waiting = [r for r in awaited if r.verdict != "healthy"]

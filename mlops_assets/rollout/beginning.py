@@ -8,16 +8,20 @@ same evidence. One that could not run is: the reason may be gone.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from mlops_assets.errors import RolloutError
 from mlops_assets.kserve.manifest import MODEL_VERSION, revision_name
 from mlops_assets.modeling.mlflow_registry import CHALLENGER, PREVIOUS
+from mlops_assets.rollout.presets import build_policy
 from mlops_assets.rollout.state import PROMOTED, RolloutState, VersionRef
 from mlops_assets.rollout.world import World
 from mlops_assets.serving.backend import Declaration
 from mlops_assets.spec import ModelSpec
+
+LEVELS_FROM = timedelta(hours=1)
+"""How far back the serving version's requests tell what it keeps, where no stage compares both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ def begin(world: World, spec: ModelSpec, version: int, now: datetime) -> Rollout
 
     Raises:
         RolloutError: a rollout runs, or nothing serves.
+        ServingError: what the document asks for cannot be done here, and why.
         StateConflictError: another process was first.
     """
     content, token = world.store.read(spec.service)
@@ -115,6 +120,10 @@ def begin(world: World, spec: ModelSpec, version: int, now: datetime) -> Rollout
     if stable is None or (last is not None and not last.is_ended):
         raise RolloutError(f"{spec.service}: no rollout can begin: found {last and last.phase}")
     is_again = last is not None and last.challenger.version == version
+    policy = build_policy(spec)
+    world.serving.require_rollout(
+        n_challengers=2 if policy.baseline else 1, mirrors=policy.shadow is not None
+    )
     state = RolloutState.begin(
         spec.name,
         spec.service,
@@ -123,6 +132,7 @@ def begin(world: World, spec: ModelSpec, version: int, now: datetime) -> Rollout
         now=now,
         previous=world.registry.aliases(spec.registered_model).get(PREVIOUS),
         attempt=last.attempt + 1 if last is not None and is_again else 1,
+        evidence_from=None if policy.has_comparison else now - LEVELS_FROM,
     )
     world.store.write(spec.service, state.to_storage(), token)
     return state

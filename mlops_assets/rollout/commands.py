@@ -64,7 +64,7 @@ def obey(
 def levels_kept(state: RolloutState, evidence: Evidence, policy: RolloutPolicy) -> dict[str, float]:
     """What the stable version is known to keep; empty when the evidence is of another stage."""
     is_known = evidence.source_error is None and evidence.is_of(state.evidence_from)
-    return kept_levels(evidence, policy) if is_known else dict(state.bounds)
+    return kept_levels(evidence, policy, state.phase) if is_known else dict(state.bounds)
 
 
 def _pause(heard: _Heard) -> _Answer:
@@ -111,6 +111,8 @@ def _accept(heard: _Heard, question: Hold) -> _Answer:
         return free.model_copy(update={"accepted": accepted}), told
     if state.phase == "watching":
         return end(free, "succeeded", heard.now, heard.words), "approved: the watch is over"
+    if (freeze := heard.policy.frozen_by(heard.now)) is not None:
+        return state, f"refused: frozen, {freeze.reason}; approve when that is over"
     if state.phase == "awaiting_approval":
         target = (next_step(state, heard.policy), _levels(heard))
         return go_to(free, heard.policy, heard.now, heard.words, target), "approved"

@@ -8,7 +8,7 @@ Not here: how intervals are made (`sequential.py`), and what all criteria say to
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mlops_assets.rollout.evidence import Arm, ArmEvidence, Counts, Evidence, Histogram, Moments
@@ -39,6 +39,7 @@ class Rule:
             serves at the same time. None: there is none.
         alpha_harm: Chance that one comparison ever calls harmful what is allowed.
         alpha_pass: Chance that it ever calls healthy what is not.
+        unread: Why the challenger may not be compared with another version; None: it may.
     """
 
     criterion: Criterion
@@ -46,6 +47,7 @@ class Rule:
     bound: float | None
     alpha_harm: float
     alpha_pass: float
+    unread: str | None = None
 
     def interval(
         self, mine: Moments, theirs: Moments | None, ratio: float, *, upward: bool = True
@@ -110,10 +112,14 @@ def _compare_all(
 ) -> Iterator[Reading]:
     criterion = rule.criterion
     if criterion.margin is not None:
-        if theirs is not None and theirs.n > 0:
+        if rule.unread is not None:
+            yield _told(title, "unknown", rule.unread)
+        elif theirs is not None and theirs.n > 0:
             yield _against(rule, title, mine, theirs)
         elif rule.bound is not None and title == criterion.title:
-            yield _bounded(rule, title, mine, rule.bound, "maximum")
+            # Half of the alpha went into the level itself.
+            halved = replace(rule, alpha_harm=rule.alpha_harm / 2)
+            yield _bounded(halved, title, mine, rule.bound, "maximum")
         else:
             yield _told(title, "undecided", f"nothing of {rule.reference} to compare it with")
     if criterion.maximum is not None:

@@ -22,7 +22,7 @@ class _Cursor(Record):
     Attributes:
         since: The window that it speaks of.
         start: From when requests count: later than `since` by the warm-up.
-        is_warm: Whether the warm-up is over.
+        is_warm: Whether the warm-up is over; once it is, it is for the whole rollout.
         reader: The reader's own cursor.
     """
 
@@ -73,6 +73,8 @@ def _cursor_of(question: Question) -> _Cursor:
         held = _Cursor.model_validate(json.loads(question.cursor))
         if held.since == question.since:
             return held
+        if held.is_warm:
+            return _Cursor(since=question.since, start=question.since, is_warm=True)
     is_warm = question.warm_up_requests == 0
     return _Cursor(since=question.since, start=question.since, is_warm=is_warm)
 

@@ -45,6 +45,7 @@ class Decision(Record):
         reason: With its numbers; shown unchanged in the log, the UI and the alert.
         readings: The comparisons behind it; empty when there was no look.
         evaluated: Whether the evidence was looked at.
+        seen: The split that was declared when this was decided; None: it could not be read.
     """
 
     action: Action
@@ -55,6 +56,7 @@ class Decision(Record):
     reason: str
     readings: tuple[Reading, ...] = ()
     evaluated: bool = False
+    seen: Traffic | None = None
 
     @property
     def needs_run(self) -> bool:
@@ -308,6 +310,7 @@ def _conclude(before: RolloutState, tick: Tick, outcome: Outcome) -> Decision:
         reason=outcome.reason,
         readings=seen.readings if seen is not None else (),
         evaluated=seen is not None,
+        seen=declared,
     )
 
 

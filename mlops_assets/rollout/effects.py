@@ -10,7 +10,7 @@ from typing import Any
 from mlops_assets.errors import RolloutError
 from mlops_assets.kserve.manifest import build_inference_service
 from mlops_assets.rollout.decision import Decision
-from mlops_assets.rollout.evidence import Arm
+from mlops_assets.rollout.evidence import Arm, Traffic
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.roles import (
     Manifest,
@@ -18,8 +18,9 @@ from mlops_assets.rollout.roles import (
     build_rollout_manifest,
     primary_arm,
     to_percent,
+    to_traffic,
 )
-from mlops_assets.rollout.state import VersionRef
+from mlops_assets.rollout.state import RolloutState, VersionRef
 from mlops_assets.rollout.world import World
 from mlops_assets.serving.backend import Declaration
 from mlops_assets.spec import ModelSpec
@@ -39,6 +40,11 @@ def carry_out(world: World, spec: ModelSpec, policy: RolloutPolicy, decision: De
             f"service {state.service} is not declared any more; materialize {spec.name}/"
             "inference_service, or end its rollout with `mlops-assets rollout abort`"
         )
+    if decision.seen is not None and _split_of(declaration, state) not in (
+        decision.seen,
+        decision.traffic,
+    ):
+        return  # a person was faster: the next tick sees it and asks
     manifest = _wanted_manifest(world, spec, policy, decision, declaration)
     if manifest != declaration.manifest:
         world.serving.apply(manifest)
@@ -85,6 +91,10 @@ def _manifest_of(
     if running is not None:
         manifest["spec"]["predictor"] = dict(running)
     return manifest
+
+
+def _split_of(declaration: Declaration, state: RolloutState) -> Traffic:
+    return to_traffic(declaration.percent, declaration.shadow, state)
 
 
 def _shares(percent: Any) -> dict[str, int]:

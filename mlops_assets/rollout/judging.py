@@ -14,7 +14,7 @@ import numpy as np
 from mlops_assets.rollout.assessment import Assessment, assess, split_problem
 from mlops_assets.rollout.bandit import challenger_percent
 from mlops_assets.rollout.evidence import Moments, Traffic
-from mlops_assets.rollout.state import RolloutState
+from mlops_assets.rollout.state import PROMOTED, RolloutState
 from mlops_assets.rollout.tick import Outcome, Tick
 from mlops_assets.rollout.transitions import end, go_back
 
@@ -33,9 +33,10 @@ def judge_stage(tick: Tick) -> Outcome:
         return _not_yet(tick)
     if not _is_of_stage(tick):
         return tick.wait("the numbers are those of another stage")
-    found = assess(tick.evidence, tick.policy, tick.state.phase, {})
+    problem = _split_problem(tick)
+    found = assess(tick.evidence, tick.policy, tick.state.phase, {}, unread=problem)
     looked = replace(tick, state=_looked(tick, found))
-    return _harm(looked, found) or _question(looked, found) or _progress(looked, found)
+    return _harm(looked, found) or _question(looked, found, problem) or _progress(looked, found)
 
 
 def judge_watch(tick: Tick) -> Outcome:
@@ -59,8 +60,31 @@ def judge_watch(tick: Tick) -> Outcome:
         return looked.outcome("hold", looked.because(reason), assessment=found)
     if tick.evidence.source_error is not None:
         return looked.ask(f"the watch is over and saw nothing: {found.reason}. Approve?", found)
+    is_compared = state.compared_from is not None or _is_a_persons_word(state)
+    if not is_compared and found.n_challenger < tick.policy.minimum_samples:
+        return _unproven(looked, found)
     reason = f"watched for {tick.policy.watch}, no harm is proven; {found.reason}"
     return looked.outcome("finish", end(state, "succeeded", tick.now, reason), assessment=found)
+
+
+def _is_a_persons_word(state: RolloutState) -> bool:
+    return any(said.kind == "promote" and said.outcome == "promoted" for said in state.commands)
+
+
+def _unproven(tick: Tick, found: Assessment) -> Outcome:
+    """A version that was never compared is no success before it has answered its fewest requests:
+    the watch goes on, and after the maximum duration does what the policy says."""
+    state, policy = tick.state, tick.policy
+    since = state.promoted_at or state.phase_started_at
+    n, needed = found.n_challenger, policy.minimum_samples
+    short = f"{n:,} of the {needed:,} requests that a watch needs; {found.reason}"
+    if tick.now < since + max(policy.watch, policy.maximum_duration):
+        return tick.outcome("hold", tick.because(short), assessment=found)
+    told = f"nothing is proven in {policy.maximum_duration}: {short}"
+    if policy.inconclusive == "roll_back" and policy.revert:
+        back = go_back(state, "rolled_back", tick.now, told)
+        return tick.outcome("roll_back", back, assessment=found)
+    return tick.ask(f"{told}. Approve to keep it, or rollback", found)
 
 
 def _not_in_force(tick: Tick) -> Outcome | None:
@@ -71,6 +95,8 @@ def _not_in_force(tick: Tick) -> Outcome | None:
     if evidence.declared is None:
         return tick.wait("the split could not be read")
     if evidence.declared != state.traffic:
+        if tick.is_overdue and state.phase not in PROMOTED:
+            return tick.wait(f"the split is {evidence.declared} and does not become as wanted")
         return tick.outcome("set_traffic", state, f"the split becomes {state.traffic}")
     if evidence.challenger.phase == "absent":
         return tick.outcome("repair", state, f"{state.challenger.revision} is not declared")
@@ -128,15 +154,21 @@ def _harm(tick: Tick, found: Assessment) -> Outcome | None:
     return tick.outcome("roll_back", back, assessment=found)
 
 
-def _question(tick: Tick, found: Assessment) -> Outcome | None:
+def _split_problem(tick: Tick) -> str | None:
+    """Why an A/B test may not be read; None: it may. A bandit's split is none that was fixed."""
+    is_test = tick.policy.strategy == "ab_test" and tick.policy.bandit is None
+    if not is_test or SPLIT in tick.state.accepted:
+        return None
+    return split_problem(tick.evidence, tick.state.traffic)
+
+
+def _question(tick: Tick, found: Assessment, problem: str | None = None) -> Outcome | None:
     """What only a person can judge."""
     state = tick.state
     if state.hold is not None:
         return tick.outcome("hold", state, assessment=found)
-    if tick.policy.strategy == "ab_test" and tick.policy.bandit is None:
-        problem = split_problem(tick.evidence, state.traffic)
-        if problem is not None and SPLIT not in state.accepted:
-            return tick.ask(f"{problem}. Approve to read it all the same?", found, (SPLIT,))
+    if problem is not None:
+        return tick.ask(f"{problem}. Approve to read it all the same?", found, (SPLIT,))
     asking = tuple(name for name in found.asking if name not in state.accepted)
     if not asking:
         return None

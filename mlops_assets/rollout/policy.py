@@ -141,6 +141,11 @@ class RolloutPolicy(Record):
     verify: bool = False
 
     @property
+    def has_comparison(self) -> bool:
+        """Whether both versions answer at the same time in some stage before promotion."""
+        return bool(self.steps) or self.shadow is not None
+
+    @property
     def n_stages(self) -> int:
         """Stages with evidence of their own: mirroring, each step, and the watch."""
         is_watched = self.watch > timedelta(0)

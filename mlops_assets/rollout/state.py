@@ -248,8 +248,20 @@ class RolloutState(Record):
         now: datetime,
         attempt: int = 1,
         previous: int | None = None,
+        evidence_from: datetime | None = None,
     ) -> "RolloutState":
         """A rollout that has not done anything yet.
+
+        Args:
+            model: Name of the model.
+            service: Name of its InferenceService.
+            stable: The version that serves.
+            challenger: The version that is rolled out.
+            now: When it begins.
+            attempt: How many rollouts of this challenger there were with this one.
+            previous: Version that the alias `previous` names; None: none does.
+            evidence_from: From when on the stable version's requests tell what it keeps; by default
+                from now on.
 
         Raises:
             ValueError: both versions are the same.
@@ -268,7 +280,7 @@ class RolloutState(Record):
             confirmed=everybody,
             started_at=now,
             phase_started_at=now,
-            evidence_from=now,
+            evidence_from=evidence_from or now,
             ticked_at=now,
             reason=f"version {challenger.version} waits until its revision is ready",
         )

@@ -75,6 +75,8 @@ def tick(
     before = RolloutState.from_storage(content)
     observed = observe(world, spec, policy, before, now, newest_version=newest_version)
     decision = decide(before, observed.evidence, policy, now)
+    if _lags(observed.evidence):
+        world.serving.converge(spec.service)  # what was declared by an earlier tick goes on
     if decision.needs_run and not may_act:
         return Ticked(before, observed.evidence, decision, was_carried_out=False)
     state = decision.state
@@ -89,6 +91,11 @@ def tick(
     for notification in notifications_of(state, ui_url):
         world.notifier.notify(notification)
     return Ticked(before, observed.evidence, decision, was_carried_out=True)
+
+
+def _lags(evidence: Evidence) -> bool:
+    """Whether the router answers and has another split than the one that it was told."""
+    return evidence.routed is not None and evidence.routed != evidence.declared
 
 
 def _was_judged(state: RolloutState) -> bool:

@@ -17,6 +17,7 @@ from mlops_assets.notify.notification import Notifier
 from mlops_assets.rollout.evidence import Evidence, RevisionHealth, Traffic
 from mlops_assets.rollout.metrics_source import Measured, MetricsSource, Question, Subject
 from mlops_assets.rollout.policy import RolloutPolicy
+from mlops_assets.rollout.presets import build_policy
 from mlops_assets.rollout.registry import VersionRegistry
 from mlops_assets.rollout.roles import block_of, revisions_of, to_traffic
 from mlops_assets.rollout.state import PROMOTED, RolloutState
@@ -128,10 +129,11 @@ def read_subject(world: World, spec: ModelSpec, declaration: Declaration | None)
     return Subject(task=task, classes=tuple(label_text(c) for c in classes), positive=positive_text)
 
 
-def build_question(
-    spec: ModelSpec, policy: RolloutPolicy, state: RolloutState, subject: Subject, now: datetime
+def ask_of_source(
+    world: World, spec: ModelSpec, state: RolloutState, subject: Subject, now: datetime
 ) -> Question:
-    """What is asked of the source of metrics in this state. Pure."""
+    """What is asked of the source of metrics in this state."""
+    policy = build_policy(spec)
     compared = None
     if state.promoted_at is not None and state.compared_from is not None:
         compared = (state.compared_from, state.promoted_at)
@@ -146,7 +148,7 @@ def build_question(
         until=max(now, state.evidence_from),
         mirrored=state.phase == "shadow" or state.traffic.shadow,
         criteria=policy.criteria,
-        by_unit=policy.sticky_key is not None,
+        by_unit=policy.sticky_key is not None and world.serving.keeps_callers,
         warm_up_requests=policy.warm_up_requests,
         compared=compared,
         cursor=state.cursor,
@@ -184,13 +186,14 @@ def _declared(declaration: Declaration | None, state: RolloutState) -> Traffic |
 def _measure(
     world: World, spec: ModelSpec, policy: RolloutPolicy, state: RolloutState, now: datetime
 ) -> Measured:
-    if state.is_ended or state.phase in ("pending", "rolling_back"):
+    is_starting = state.phase == "pending" and policy.has_comparison
+    if state.is_ended or is_starting or state.phase == "rolling_back":
         return Measured(cursor=state.cursor)
     try:
         subject = read_subject(world, spec, world.serving.declaration(state.service))
     except (ServingError, RegistryError) as error:
         return Measured(source_error=str(error), cursor=state.cursor)
-    return world.source.measure(build_question(spec, policy, state, subject, now))
+    return world.source.measure(ask_of_source(world, spec, state, subject, now))
 
 
 def _aliases(registry: VersionRegistry, spec: ModelSpec) -> Mapping[str, int] | None:

@@ -104,11 +104,36 @@ class ServingBackend(Protocol):
     Each method raises `ServingError` when the backend cannot be reached.
     """
 
+    @property
+    def keeps_callers(self) -> bool:
+        """Whether a caller with a sticky key stays on one revision, so that callers are what is
+        compared. Without it each request goes its own way, and requests are."""
+
+    def require_rollout(self, *, n_challengers: int, mirrors: bool) -> None:
+        """Refuse a rollout that this backend cannot carry out, before anything changes.
+
+        Args:
+            n_challengers: Revisions that share requests with the stable one at the same time.
+            mirrors: Whether one gets copies of requests.
+
+        Raises:
+            ServingError: it cannot, and why.
+        """
+
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Declare a service. Returns once the declaration is stored, before anything is ready."""
 
     def declaration(self, service: str) -> Declaration | None:
-        """What a service is told to be; None when it was never declared."""
+        """What a service is told to be, by whomever; None when it was never declared.
+
+        Shares that a person set by hand are in its `percent`.
+        """
+
+    def converge(self, service: str) -> None:
+        """Take the next step towards what is declared, where the backend does not by itself.
+
+        Called again and again while the router has other shares than the declared ones.
+        """
 
     def wait_ready(self, service: str, version: int, timeout_seconds: float) -> ServiceStatus:
         """The status once the revision of this version is ready and has the traffic.
@@ -133,8 +158,10 @@ class ServingBackend(Protocol):
     ) -> None:
         """Share requests anew, all at once; returns once that is stored. `traffic` tells when.
 
-        It holds while the manifest declares all that it names. A revision that is not ready gets
-        nothing; its share stays with the stable one. No process is started or stopped by it.
+        It holds while the manifest declares all that it names, and takes the place of shares that a
+        person set by hand: who calls it has read them in `declaration`. A revision that is not
+        ready gets nothing; its share stays with the stable one. No process is started or stopped by
+        it.
 
         Args:
             service: Whose requests.

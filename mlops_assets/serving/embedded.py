@@ -47,6 +47,14 @@ class EmbeddedServing:
             raise self._no_gateway("none ever ran for this home")
         return str(found["url"])
 
+    @property
+    def keeps_callers(self) -> bool:
+        """The gateway does."""
+        return True
+
+    def require_rollout(self, *, n_challengers: int, mirrors: bool) -> None:
+        """The gateway can do all of it."""
+
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Declare a service. Works without a gateway: the next one makes it live."""
         path = self._home.manifest(_checked(manifest["metadata"]["name"]))
@@ -67,6 +75,9 @@ class EmbeddedServing:
         if split is None or not split.fits(percent):
             return Declaration(manifest=manifest, percent=percent)
         return Declaration(manifest=manifest, percent=split.percent, shadow=split.shadow)
+
+    def converge(self, service: str) -> None:
+        """Nothing: the gateway does it."""
 
     def wait_ready(self, service: str, version: int, timeout_seconds: float) -> ServiceStatus:
         """The status once the revision of this version is ready and has the traffic."""

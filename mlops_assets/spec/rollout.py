@@ -65,12 +65,13 @@ class CriterionSpec(Document):
     """
 
     metric: CriterionMetric
-    """error_ratio: share of requests answered with 5xx, or with NaN. latency: a quantile of the
-    time to answer. prediction_distribution: how far the shares of classes, or of ranges of the
-    score, lie apart (total variation, 0 to 1). score_mean: mean score (probability of the positive
-    class, or the predicted number). quality: a metric of predictions and their ground truth.
-    disagreement: share of mirrored requests that both versions answer differently; only while
-    traffic is mirrored. function: one number a prediction, from a function of your own."""
+    """error_ratio: share of requests that got no answer: 5xx, NaN, too late, or refused (400, 422).
+    latency: a quantile of the time to answer. prediction_distribution: how far the shares of
+    classes, or of ranges of the score, lie apart (total variation, 0 to 1). score_mean: mean score
+    (probability of the positive class, or the predicted number). quality: a metric of predictions
+    and their ground truth. disagreement: share of mirrored requests that both versions answer
+    differently; only while traffic is mirrored. function: one number a prediction, from a function
+    of your own."""
     name: Identifier | None = None
     """Name of the criterion in reports; by default the metric's. Needed when a metric stands
     twice."""

@@ -180,28 +180,71 @@ def test_an_edit_beside_ours_stays(site: Site, positive_model: Path) -> None:
     assert site.service()["spec"]["predictor"]["timeout"] == 30
 
 
-def test_shares_that_a_person_set_are_seen_and_not_fought_over(
+def edit_share(site: Site, percent: int) -> None:
+    if site.mode == "Standard":
+        canary = site.service()["spec"]["canary"]
+        canary[0]["trafficPercent"] = percent
+        site.edit({"spec": {"canary": canary}})
+    else:
+        site.edit({"spec": {"predictor": {"canaryTrafficPercent": percent}}})
+
+
+def test_shares_that_a_person_set_are_told_kept_by_a_manifest_and_replaced_by_other_shares(
     site: Site, positive_model: Path, second: dict[str, Any]
 ) -> None:
     first = site.live(positive_model)
     backend = site.client()
     backend.apply(with_canary(first, second, 10))
     backend.wait_ready("toy", 1, 60.0)
-    if site.mode == "Standard":
-        canary = site.service()["spec"]["canary"]
-        canary[0]["trafficPercent"] = 60
-        site.edit({"spec": {"canary": canary}})
-    else:
-        site.edit({"spec": {"predictor": {"canaryTrafficPercent": 60}}})
+    edit_share(site, 60)
     told = backend.declaration("toy")
     assert told is not None
-    assert (backend.traffic("toy"), told.percent) == ({"v1": 40, "v2": 60}, {"v1": 90, "v2": 10})
-    with pytest.raises(FieldConflictError, match="kubectl-edit"):
+    assert backend.traffic("toy") == told.percent == {"v1": 40, "v2": 60}
+    backend.converge("toy")
+    backend.apply(with_canary(first, second, 10))
+    site.cluster.settle()
+    assert backend.traffic("toy") == {"v1": 40, "v2": 60}
+    edit_share(site, 70)
+    backend.set_traffic("toy", {"v1": 80, "v2": 20})
+    site.cluster.settle()
+    told = backend.declaration("toy")
+    assert told is not None
+    assert backend.traffic("toy") == told.percent == {"v1": 80, "v2": 20}
+
+
+def test_shares_are_not_replaced_together_with_another_edit(
+    site: Site, positive_model: Path, second: dict[str, Any]
+) -> None:
+    first = site.live(positive_model)
+    backend = site.client()
+    backend.apply(with_canary(first, second, 10))
+    backend.wait_ready("toy", 1, 60.0)
+    edit_share(site, 60)
+    site.edit({"spec": {"predictor": {"minReplicas": 2}}})
+    with pytest.raises(FieldConflictError, match=r"minReplicas .*\"kubectl-edit\""):
         backend.set_traffic("toy", {"v1": 80, "v2": 20})
     assert backend.traffic("toy") == {"v1": 40, "v2": 60}
-    site.client(take_over=True).set_traffic("toy", {"v1": 80, "v2": 20})
-    site.cluster.settle()
-    assert backend.traffic("toy") == {"v1": 80, "v2": 20}
+
+
+def test_a_canary_that_a_person_took_out_is_told_as_no_share(
+    site: Site, positive_model: Path, second: dict[str, Any]
+) -> None:
+    first = site.live(positive_model)
+    backend = site.client()
+    backend.apply(with_canary(first, second, 10))
+    backend.wait_ready("toy", 1, 60.0)
+    if site.mode == "Knative":
+        site.edit({"spec": {"predictor": {"canaryTrafficPercent": None}}})
+        all_to = {"v2": 100}  # the latest revision has all requests without the field
+    else:
+        site.edit({"spec": {"canary": None}})
+        all_to = {"v1": 100}
+    told = backend.declaration("toy")
+    assert told is not None
+    assert shares(told.percent) == shares(backend.traffic("toy")) == all_to
+    backend.set_traffic("toy", {"v1": 90, "v2": 10})
+    backend.wait_ready("toy", 1, 60.0)
+    assert shares(backend.traffic("toy")) == {"v1": 90, "v2": 10}
 
 
 def test_writers_who_come_at_once_leave_one_whole_declaration(

@@ -172,6 +172,14 @@ class Scene:
                 return decision
         raise AssertionError(f"no phase of {phases} after {most} ticks: {self.state.reason}")
 
+    def until_action(self, action: str, most: int = 400) -> Decision:
+        """Ticks until this is decided."""
+        for _ in range(most):
+            decision = self.tick()
+            if decision.action == action:
+                return decision
+        raise AssertionError(f"no {action} after {most} ticks: {self.state.reason}")
+
     @property
     def shares(self) -> list[int]:
         """The challenger's shares in the order in which they were wanted, each once."""

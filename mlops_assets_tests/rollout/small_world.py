@@ -73,6 +73,16 @@ class SmallWorld:
     def services(self) -> Sequence[str]:
         return sorted(self.documents)
 
+    @property
+    def keeps_callers(self) -> bool:
+        return True
+
+    def converge(self, service: str) -> None:
+        pass
+
+    def require_rollout(self, *, n_challengers: int, mirrors: bool) -> None:
+        pass
+
     def apply(self, manifest: Mapping[str, Any]) -> None:
         self._effect()
         self.manifest = dict(manifest)

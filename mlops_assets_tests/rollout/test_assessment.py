@@ -269,7 +269,7 @@ def test_levels_that_were_kept_have_the_margin_on_top() -> None:
         stable=READY,
         challenger=RevisionHealth(phase="ready"),
     )
-    levels = kept_levels(evidence, policy_of(criteria=[ERRORS, LATENCY, SCORE]))
+    levels = kept_levels(evidence, policy_of(criteria=[ERRORS, LATENCY, SCORE]), "step")
     assert set(levels) == {"error_ratio", "latency"}
     assert 0.06 < levels["error_ratio"] < 0.07
     assert 0.14 < levels["latency"] < 0.17
@@ -277,7 +277,7 @@ def test_levels_that_were_kept_have_the_margin_on_top() -> None:
 
 def test_levels_of_a_version_that_nobody_asked_are_unknown() -> None:
     evidence = Evidence(since=START, until=START, stable=READY, challenger=READY)
-    assert kept_levels(evidence, policy_of(criteria=[ERRORS])) == {}
+    assert kept_levels(evidence, policy_of(criteria=[ERRORS]), "step") == {}
 
 
 def test_callers_are_the_unit_of_a_split() -> None:
@@ -310,3 +310,39 @@ def test_one_arm_alone_has_no_split_to_doubt() -> None:
         challenger=READY,
     )
     assert split_problem(evidence, Traffic(stable=0, challenger=100)) is None
+
+
+def test_units_of_which_only_warm_up_was_seen_were_sent_all_the_same() -> None:
+    """The first requests of each version count nowhere, also where one version gets few of all."""
+    arms: dict[Arm, ArmEvidence] = {
+        "stable": ArmEvidence(n_requests=340, n_units=340, n_units_warming=20),
+        "challenger": ArmEvidence(n_requests=15, n_units=15, n_units_warming=20),
+    }
+    evidence = Evidence(since=START, until=START, arms=arms, stable=READY, challenger=READY)
+    tenth = Traffic(stable=90, challenger=10)
+    assert split_problem(evidence, tenth) is None
+    forgotten = {name: did.model_copy(update={"n_units_warming": 0}) for name, did in arms.items()}
+    assert split_problem(evidence.model_copy(update={"arms": forgotten}), tenth) is not None
+
+
+def test_copies_are_compared_with_what_callers_got_also_where_there_is_a_baseline() -> None:
+    """A baseline has no share while requests are mirrored."""
+    flags = Moments.of_flags(1000, 0)
+    arms: dict[Arm, ArmEvidence] = {
+        "stable": arm(flags, "error_ratio"),
+        "challenger": arm(flags, "error_ratio"),
+        "baseline": ArmEvidence(n_requests=0, n_units=0),
+    }
+    evidence = Evidence(since=START, until=START, arms=arms, stable=READY, challenger=READY)
+    policy = policy_of(criteria=[ERRORS], baseline=True, steps=[10])
+    for phase, verdict in (("shadow", "healthy"), ("awaiting_approval", "healthy")):
+        assert assess(evidence, policy, phase, {}).verdict == verdict  # type: ignore[arg-type]
+    assert assess(evidence, policy, "step", {}).verdict == "undecided"
+
+
+def test_where_nothing_is_required_and_nothing_was_measured_nothing_is_known() -> None:
+    optional = {**ERRORS, "required": False}
+    unmeasured = arm(None, "error_ratio", n=500)
+    assert judged(optional, unmeasured, unmeasured).verdict == "unknown"
+    few = arm(Moments.of_flags(30, 0), "error_ratio")
+    assert judged(optional, few, few).verdict == "healthy"  # measured, and no harm

@@ -172,6 +172,17 @@ def test_an_approval_in_a_freeze_is_refused() -> None:
     assert scene.state.phase == "awaiting_approval"
 
 
+def test_going_on_without_proof_waits_for_the_end_of_a_freeze() -> None:
+    freeze = {"reason": "holidays", "start": "12:05"}
+    policy = policy_of(inconclusive="ask", maximum_duration="2m", freeze=[freeze])
+    scene = Scene(policy=policy, arms=SILENT)
+    while scene.tick().action != "ask":
+        pass
+    scene.tick(300)
+    assert "refused: frozen, holidays" in outcome(scene, "approve")
+    assert scene.state.phase == "step"
+
+
 def test_promotion_by_hand_is_a_persons_word_also_in_a_freeze() -> None:
     freeze = {"reason": "holidays", "start": "12:01"}
     scene = Scene(policy=policy_of(freeze=[freeze]), arms=SILENT)

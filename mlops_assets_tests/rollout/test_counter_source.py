@@ -118,3 +118,13 @@ def test_counting_starts_for_all_when_the_slowest_is_warm() -> None:
         cursor = found.cursor
     assert seen == [0, 0, 30]
     assert [since for since, _ in reader.asked] == [START, START, START + timedelta(minutes=2)]
+
+
+def test_a_version_is_warmed_up_once_in_a_rollout() -> None:
+    """After promotion the former version gets no requests: it cannot warm up again."""
+    reader = Counted(reading(50, 50), reading(0, 40))
+    source = CounterSource(reader)
+    warm = source.measure(question(warm_up_requests=10)).cursor
+    later = START + timedelta(minutes=5)
+    found = source.measure(question(6, since=later, cursor=warm, warm_up_requests=10))
+    assert found.arms["challenger"].n_requests == 40

@@ -509,6 +509,43 @@ def test_the_watch_does_not_end_while_the_source_is_silent() -> None:
     scene.until("succeeded")
 
 
+BLUE_GREEN: dict[str, Any] = {
+    "strategy": "blue_green",
+    "watch": {"duration": "1m"},
+    "maximum_duration": "10m",
+    "warm_standby": "20m",
+}
+
+
+@pytest.mark.parametrize(("inconclusive", "action"), [("roll_back", "roll_back"), ("ask", "ask")])
+def test_a_version_that_nobody_asked_is_no_success_where_none_was_compared(
+    inconclusive: str, action: str
+) -> None:
+    scene = Scene(policy=policy_of(**BLUE_GREEN, inconclusive=inconclusive), arms=healthy(n=0))
+    scene.until("watching")
+    for _ in range(59):
+        assert scene.tick().action in ("hold", "none")
+    assert "0 of the 100 requests" in scene.state.reason
+    scene.until_action(action, most=3)
+    assert scene.state.phase == ("rolling_back" if action == "roll_back" else "watching")
+
+
+def test_a_watch_goes_on_until_it_saw_its_requests() -> None:
+    scene = Scene(policy=policy_of(**BLUE_GREEN), arms=SILENT)
+    scene.until("watching")
+    for _ in range(12):
+        scene.tick()
+    assert scene.state.phase == "watching"
+    scene.arms = {"challenger": arm(100)}
+    scene.until("succeeded", most=1)
+
+
+def test_a_promotion_that_a_person_ordered_needs_no_requests() -> None:
+    scene = Scene(arms=SILENT)
+    scene.say("promote")
+    scene.until("succeeded", most=12)
+
+
 def test_the_former_version_stays_warm_and_is_then_let_go() -> None:
     scene = Scene()
     scene.until("succeeded")
@@ -568,6 +605,29 @@ def test_an_ab_test_with_a_wrong_split_is_not_read() -> None:
     assert "the split is not what it should be" in decision.reason
     scene.say("approve", "retries, known")
     scene.until("succeeded")
+
+
+def test_of_an_ab_test_with_a_wrong_split_errors_still_roll_back_and_quality_does_not() -> None:
+    """Who got which version differs in more than the version: a worse quality may be theirs."""
+    criteria = [{"metric": "error_ratio", "margin": 0.05}, TRUTH]
+    policy = policy_of(strategy="ab_test", criteria=criteria)
+
+    def judged(n: int, n_errors: int, n_right: int) -> ArmEvidence:
+        quality = {"quality": Moments.of_flags(2000, n_right)}
+        found = arm(n, n_errors)
+        return found.model_copy(update={"measures": {**found.measures, **quality}})
+
+    arms: dict[Arm, ArmEvidence] = {
+        "stable": judged(3000, 0, 1800),
+        "challenger": judged(2400, 0, 200),
+    }
+    scene = in_step(policy=policy, arms=arms)
+    decision = scene.tick()
+    assert decision.action == "ask"
+    assert {r.criterion: r.verdict for r in decision.readings}["quality"] == "unknown"
+    scene.arms = arms | {"challenger": judged(2400, 1200, 200)}
+    assert scene.tick().action == "roll_back"
+    assert "error_ratio" in scene.state.reason
 
 
 def test_a_bandit_moves_the_split_and_keeps_the_evidence() -> None:

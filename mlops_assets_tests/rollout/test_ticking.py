@@ -34,8 +34,8 @@ def small_world(error_ratio: float = 0.0, **changes: Any) -> SmallWorld:
         "bake_time": timedelta(0),
         "maximum_duration": timedelta(hours=2),
         "criteria": [CriterionSpec(metric="error_ratio", margin=0.05)],
-        "watch": WatchSpec(duration=timedelta(minutes=1)),
-        "warm_standby": timedelta(minutes=5),
+        "watch": WatchSpec(duration=2 * STEP),
+        "warm_standby": 3 * STEP,
     }
     rollout = RolloutSpec.model_validate(settings | changes)
     world = SmallWorld(toy_spec().model_copy(update={"rollout": rollout}))
@@ -289,6 +289,23 @@ def test_a_version_that_waited_for_the_end_is_seen(
     phase: str, aliases: dict[str, int] | None, waiting: int | None
 ) -> None:
     assert waiting_version(ended(phase), aliases) == waiting
+
+
+def test_what_was_never_compared_is_held_against_what_the_former_version_kept_before() -> None:
+    changes: dict[str, Any] = {"strategy": "blue_green", "steps": None, "watch": WatchSpec()}
+    world = small_world(0.5, **changes, warm_standby=None)
+    begin(seams(world), world.spec, 2, START)
+    now = START
+    while (state := read_state(seams(world), "toy")) is not None and not state.is_ended:
+        tick_or_die(world, now)
+        now += STEP
+        assert now < START + timedelta(hours=1)
+    assert state is not None
+    assert state.bounds["error_ratio"] == pytest.approx(0.05, abs=0.01)
+    assert state.phase == "rolled_back", state.reason
+    assert "what the former version kept" in state.reason
+    assert world.traffic("toy")["v1"] == 100
+    assert world.aliases_now["champion"] == 1
 
 
 def test_a_baseline_runs_until_the_promotion() -> None:
