@@ -64,15 +64,15 @@ def run_job(overlay: str, folder: Path, tags: Mapping[str, str] | None = None) -
     (folder / "dagster.yaml").write_text(yaml.safe_dump(content))
     with mock.patch.dict(os.environ, process_environment(overlay)):
         launcher: Any = InstanceRef.from_dir(str(folder)).run_launcher
-    run = dg.DagsterRun("churn_pipeline", RUN_ID, tags=dict(tags or {}))
-    context = launcher.get_container_context_for_run(run)
-    job = construct_dagster_k8s_job(
-        context.get_k8s_job_config("registry.example.com/platform:1", launcher),
-        ["dagster", "api", "execute_run"],
-        "dagster-run",
-        context.run_k8s_config,
-        component="run_worker",
-    )
+        run = dg.DagsterRun("churn_pipeline", RUN_ID, tags=dict(tags or {}))
+        context = launcher.get_container_context_for_run(run)
+        job = construct_dagster_k8s_job(
+            context.get_k8s_job_config("registry.example.com/platform:1", launcher),
+            ["dagster", "api", "execute_run"],
+            "dagster-run",
+            context.run_k8s_config,
+            component="run_worker",
+        )
     made: Object = ApiClient().sanitize_for_serialization(job)
     return {"apiVersion": "batch/v1", "kind": "Job", **made}
 
