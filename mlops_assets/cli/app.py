@@ -12,6 +12,7 @@ import typer
 
 from mlops_assets.cli.backtest import backtest
 from mlops_assets.cli.demo import demo
+from mlops_assets.cli.doctor import doctor
 from mlops_assets.cli.documents import check, new
 from mlops_assets.cli.keys import keys
 from mlops_assets.cli.platform import retire, status, up
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (up, status, new, check, predict, retire, backtest):
+for _command in (up, status, new, check, doctor, predict, retire, backtest):
     app.command()(_command)
 app.add_typer(rollout)
 app.add_typer(keys)

@@ -124,6 +124,16 @@ class ClusterApi:
         """The text at a path: a log, or what a pod answers."""
         return self.call("GET", path, query).decode()
 
+    def read_headers(self, path: str) -> dict[str, str]:
+        """The headers of the answer at a path, by their names in small letters."""
+        response = self._ask("GET", path, None, None, "application/json")
+        return {name.lower(): value for name, value in response.headers.items()}
+
+    def send_json(self, method: str, path: str, body: Object) -> Object:
+        """The JSON that answers a body at a path."""
+        found: Object = json.loads(self.call(method, path, None, body))
+        return found
+
     def apply(
         self, kind: Collection, content: Object, *, force: bool = False, dry_run: bool = False
     ) -> Object:
@@ -187,6 +197,17 @@ class ClusterApi:
         body: Object | None,
         content_type: str,
     ) -> bytes:
+        content: bytes = self._ask(method, path, query, body, content_type).data
+        return content
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Object | None,
+        content_type: str,
+    ) -> Any:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -201,14 +222,14 @@ class ClusterApi:
                 _preload_content=False,
                 _request_timeout=self.timeout_seconds,
             )
-            content: bytes = response.data
+            _ = response.data  # read here, where a connection that breaks is translated
         except ApiException as error:
             raise _translate(error, f"{method} {path}") from error
         except HTTPError as error:
             host = self.client.configuration.host
             message = f"the API server {host} did not answer {method} {path}: {error}"
             raise ClusterApiError(message, 0, "NoAnswer") from error
-        return content
+        return response
 
 
 def _translate(error: Any, call: str) -> ClusterApiError:

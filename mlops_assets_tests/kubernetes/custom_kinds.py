@@ -31,6 +31,21 @@ def knative_revision() -> dict[str, Any]:
     return _definition("serving.knative.dev", "v1", "Revision", None)
 
 
+def serving_runtime() -> dict[str, Any]:
+    """The definition of KServe's ServingRuntime."""
+    return _definition("serving.kserve.io", "v1alpha1", "ServingRuntime", None)
+
+
+def certificate() -> dict[str, Any]:
+    """The definition of cert-manager's Certificate."""
+    return _definition("cert-manager.io", "v1", "Certificate", None)
+
+
+def service_monitor() -> dict[str, Any]:
+    """The definition of the Prometheus operator's ServiceMonitor."""
+    return _definition("monitoring.coreos.com", "v1", "ServiceMonitor", None)
+
+
 def _definition(
     group: str, version: str, kind: str, fields: Sequence[str] | None
 ) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""Which rights the platform's accounts use on a cluster; a test holds them against the calls that
+the code makes and the Roles in `k8s/base`: nothing missing, nothing spare."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Account = Literal["run", "daemon", "webserver", "code-location"]
+"""The service accounts `dagster-<account>`."""
+Where = Literal["platform", "models"]
+"""The namespace of the platform, or that of the InferenceServices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One verb on one resource, such as `get` on `pods/log`."""
+
+    verb: str
+    group: str
+    resource: str
+    where: Where
+
+    @property
+    def words(self) -> str:
+        """As people write it."""
+        return f"{self.verb} {self.resource}" + (f".{self.group}" if self.group else "")
+
+
+_RUNS: Mapping[Account, tuple[tuple[str, str, str], ...]] = {
+    "webserver": (("batch", "jobs", "delete"),),
+    "daemon": (
+        ("batch", "jobs", "create list delete"),
+        ("batch", "jobs/status", "get"),
+        ("", "pods", "list delete"),
+        ("", "pods/log", "get"),
+        ("", "events", "list"),
+    ),
+    "run": (
+        ("batch", "jobs", "create delete"),
+        ("batch", "jobs/status", "get"),
+        ("", "pods", "list"),
+        ("", "events", "list"),
+    ),
+    "code-location": (),
+}
+_SERVING: Mapping[Account, tuple[tuple[str, str, str], ...]] = {
+    "run": (
+        ("serving.kserve.io", "inferenceservices", "get patch delete"),
+        ("", "configmaps", "get list create update delete"),
+        ("apps", "deployments", "list"),
+        ("", "pods", "list"),
+        ("", "pods/log", "get"),
+        ("", "pods/proxy", "get create"),
+        ("gateway.networking.k8s.io", "httproutes", "get"),
+    ),
+    "code-location": (
+        ("serving.kserve.io", "inferenceservices", "get"),
+        ("", "configmaps", "get list create update"),
+        ("apps", "deployments", "list"),
+        ("", "pods", "list"),
+        ("", "pods/log", "get"),
+        ("", "pods/proxy", "get"),
+        ("gateway.networking.k8s.io", "httproutes", "get"),
+    ),
+    "daemon": (),
+    "webserver": (),
+}
+
+
+def rights_of(account: Account) -> Iterator[Right]:
+    """The rights that an account uses."""
+    tables: tuple[tuple[Where, Mapping[Account, tuple[tuple[str, str, str], ...]]], ...] = (
+        ("platform", _RUNS),
+        ("models", _SERVING),
+    )
+    for where, table in tables:
+        for group, resource, verbs in table[account]:
+            for verb in verbs.split():
+                yield Right(verb, group, resource, where)
