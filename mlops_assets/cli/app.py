@@ -17,7 +17,7 @@ from mlops_assets.cli.documents import check, new
 from mlops_assets.cli.keys import keys
 from mlops_assets.cli.platform import retire, status, up
 from mlops_assets.cli.rollout import rollout
-from mlops_assets.cli.serving import predict, predictor, sink
+from mlops_assets.cli.serving import exporter, predict, predictor, sink
 from mlops_assets.errors import MlopsError
 
 app = typer.Typer(
@@ -37,7 +37,7 @@ for _command in (up, status, new, check, doctor, predict, retire, backtest):
 app.add_typer(rollout)
 app.add_typer(keys)
 app.add_typer(demo)
-for _server in (predictor, sink):
+for _server in (predictor, sink, exporter):
     app.command(
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
         add_help_option=False,

@@ -1,4 +1,4 @@
-"""The commands about predictions: predict, predictor, sink."""
+"""The commands about predictions, and the servers: predict, predictor, sink, exporter."""
 
 import json
 import os
@@ -59,6 +59,11 @@ def predictor(context: typer.Context) -> None:
 def sink(context: typer.Context) -> None:
     """Take predictions (CloudEvents) and ground truth into tables, as a pod does (--help: more)."""
     _become("mlops_assets.serving.sink", context.args)
+
+
+def exporter(context: typer.Context) -> None:
+    """Tell Prometheus of runs, rollouts, windows and retraining (--help: more)."""
+    _become("mlops_assets.observability.exporter", context.args)
 
 
 def _become(module: str, arguments: list[str]) -> None:

@@ -177,11 +177,10 @@ def _workloads(api: ClusterApi) -> list[judgement.Workload]:
 
 def _read_workload(deployment: Mapping[str, Any]) -> judgement.Workload:
     status = deployment.get("status") or {}
-    reasons = [
-        str(condition.get("message", ""))
-        for condition in status.get("conditions") or []
-        if condition.get("status") == "False"
-    ]
+    conditions = status.get("conditions") or []
+    bad = [c for c in conditions if (c["type"] == "ReplicaFailure") == (c["status"] == "True")]
+    bad.sort(key=lambda c: c["type"] != "ReplicaFailure")  # a quota, say, before what it leads to
+    reasons = [str(c.get("message") or c.get("reason", "")) for c in bad]
     return judgement.Workload(
         deployment["metadata"]["name"],
         deployment["spec"].get("replicas", 1),

@@ -25,7 +25,7 @@ _PORTS = (3000, 5000, 8080)
 
 def examine_laptop(home: Home, project: Path, now: datetime | None = None) -> list[Finding]:
     """All findings of this machine, in the order in which they matter."""
-    running = current_holder(home.lock) is not None
+    running = home.root.is_dir() and current_holder(home.lock) is not None
     found = [
         judgement.judge_python(sys.version_info[:2]),
         judgement.judge_packages(list(_wrong_packages())),

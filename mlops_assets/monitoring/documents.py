@@ -76,6 +76,13 @@ class ModelDocuments:
         with _readable_errors(place):
             return sorted(path.name.removesuffix(".json") for path in place.glob("*.json"))
 
+    def models(self) -> Sequence[str]:
+        """Names of the models that have a text, sorted."""
+        with _readable_errors(self._root):
+            if not self._root.exists():
+                return []
+            return sorted(path.name for path in self._root.iterdir() if path.is_dir())
+
     @contextlib.contextmanager
     def alone(self, model: str) -> Iterator[None]:
         """No other process of this machine is in here for the same model."""

@@ -27,7 +27,16 @@ def place(home: Path) -> Home:
     return Home(home)
 
 
-def examine(place: Home, project: Path = ROOT, now: datetime | None = None) -> dict[str, Finding]:
+def make_project(folder: Path) -> Path:
+    """A project without documents: checking the shipped ones takes seconds."""
+    (folder / "mlops_assets" / "defs").mkdir(parents=True, exist_ok=True)
+    for name in ("dagster.yaml", "workspace.yaml"):
+        (folder / name).write_text((ROOT / name).read_text())
+    return folder
+
+
+def examine(place: Home, now: datetime | None = None) -> dict[str, Finding]:
+    project = make_project(place.root.parent / "project")
     return {finding.check: finding for finding in examine_laptop(place, project, now)}
 
 
@@ -89,14 +98,12 @@ def test_a_clock_that_went_back_is_told(place: Home) -> None:
 
 
 def test_a_wrong_document_is_told(place: Home, tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    (project / "mlops_assets" / "defs" / "churn").mkdir(parents=True)
-    for name in ("dagster.yaml", "workspace.yaml"):
-        (project / name).write_text((ROOT / name).read_text())
+    folder = make_project(tmp_path / "project") / "mlops_assets" / "defs" / "churn"
+    folder.mkdir()
     attributes = churn_document(split={"validation_ratio": 7})
     document = {"type": "mlops_assets.component.ModelPipeline", "attributes": attributes}
-    (project / "mlops_assets" / "defs" / "churn" / "defs.yaml").write_text(json.dumps(document))
-    found = examine(place, project)["documents"]
+    (folder / "defs.yaml").write_text(json.dumps(document))
+    found = examine(place)["documents"]
     assert (found.verdict, "validation_ratio" in found.found) == ("broken", True)
 
 
@@ -141,7 +148,10 @@ def test_what_facts_mean(finding: Finding, verdict: str) -> None:
     assert (finding.mend == "") == (verdict == "fine")
 
 
-def test_the_command_prints_one_object_and_fails_when_something_is_broken(place: Home) -> None:
+def test_the_command_prints_one_object_and_fails_when_something_is_broken(
+    place: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_PROJECT", str(make_project(place.root.parent / "project")))
     place.mlflow_database.write_bytes(b"no database" * 100)
     shown = CliRunner().invoke(app, ["doctor", "--json", f"--home={place.root}"])
     summary = json.loads(shown.stdout)

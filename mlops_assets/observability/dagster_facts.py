@@ -1,0 +1,63 @@
+"""What Dagster's instance knows of runs, daemons and ticks. Reads only, a few queries."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, TickStatus
+
+from mlops_assets.observability.facts import Sample, sample
+
+_DAY = timedelta(days=1)
+_MOST_RUNS = 5_000
+_RETRY_PATIENCE = timedelta(minutes=5)
+_WILL_RETRY, _RETRY = "dagster/will_retry", "dagster/auto_retry_run_id"
+
+
+def read_dagster(instance: dg.DagsterInstance, now: datetime) -> Iterator[Sample]:
+    """All samples of an instance."""
+    yield from _read_runs(instance, now)
+    yield from _read_queue(instance, now)
+    for daemon, heartbeat in instance.get_daemon_heartbeats().items():
+        silent = now.timestamp() - heartbeat.timestamp
+        yield sample("mlops_daemon_silent_seconds", max(0.0, silent), daemon=daemon)
+    for state in instance.all_instigator_state():
+        if state.status is not InstigatorStatus.STOPPED:
+            yield from _read_tick(instance, state, now)
+
+
+def _read_runs(instance: dg.DagsterInstance, now: datetime) -> Iterator[Sample]:
+    records = instance.get_run_records(dg.RunsFilter(updated_after=now - _DAY), limit=_MOST_RUNS)
+    counts: Counter[tuple[str, str]] = Counter()
+    n_lost = 0
+    for record in records:
+        run = record.dagster_run
+        counts[run.job_name, run.status.value] += 1
+        is_due = record.update_timestamp < now - _RETRY_PATIENCE
+        wanted = run.tags.get(_WILL_RETRY) == "true" and run.tags.get(_RETRY) is None
+        n_lost += run.status is dg.DagsterRunStatus.FAILURE and wanted and is_due
+    for (job, status), n in sorted(counts.items()):
+        yield sample("mlops_runs_last_day", n, job=job, status=status)
+    yield sample("mlops_run_retries_lost", n_lost)
+
+
+def _read_queue(instance: dg.DagsterInstance, now: datetime) -> Iterator[Sample]:
+    queued = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
+    yield sample("mlops_runs_queued", instance.get_runs_count(queued))
+    oldest = instance.get_run_records(queued, limit=1, ascending=True)
+    waits = (now - oldest[0].create_timestamp).total_seconds() if oldest else 0.0
+    yield sample("mlops_run_longest_wait_seconds", max(0.0, waits))
+
+
+def _read_tick(
+    instance: dg.DagsterInstance, state: InstigatorState, now: datetime
+) -> Iterator[Sample]:
+    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+    if not ticks:
+        return
+    tick, kind = ticks[0], state.instigator_type.value.lower()
+    age = max(0.0, now.timestamp() - tick.timestamp)
+    yield sample("mlops_tick_age_seconds", age, instigator=state.instigator_name, kind=kind)
+    failed = tick.status is TickStatus.FAILURE
+    yield sample("mlops_tick_failed", failed, instigator=state.instigator_name, kind=kind)

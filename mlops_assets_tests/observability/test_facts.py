@@ -1,0 +1,201 @@
+"""The exporter's metrics, read from real stores and a real Dagster instance."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster._daemon.types import DaemonHeartbeat
+from dagster_shared.error import SerializableErrorInfo
+
+from mlops_assets.monitoring.documents import ModelDocuments
+from mlops_assets.observability.dagster_facts import read_dagster
+from mlops_assets.observability.exporter import gather
+from mlops_assets.observability.facts import Facts, render, sample
+from mlops_assets.observability.model_facts import (
+    read_notifications,
+    read_rollouts,
+    tell_retraining,
+    tell_rollout,
+)
+from mlops_assets.retraining.state import Attempt, RetrainingState
+from mlops_assets.rollout.evidence import Traffic
+from mlops_assets.rollout.file_store import FileStore
+from mlops_assets.rollout.state import Hold, RolloutState, VersionRef
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def rollout(**changes: Any) -> RolloutState:
+    split = Traffic(stable=75, challenger=25)
+    given: dict[str, Any] = {
+        "model": "toy_model",
+        "service": "toy-model",
+        "stable": VersionRef(version=1, revision="v1"),
+        "challenger": VersionRef(version=2, revision="v2"),
+        "phase": "step",
+        "traffic": split,
+        "confirmed": split,
+        "started_at": NOW - timedelta(hours=2),
+        "phase_started_at": NOW - timedelta(hours=1),
+        "evidence_from": NOW - timedelta(hours=1),
+        "ticked_at": NOW - timedelta(seconds=30),
+        "reason": "1,000 requests needed",
+    }
+    return RolloutState(**given | changes)
+
+
+def told(samples: Iterator[Any]) -> dict[str, float]:
+    lines = render(Facts(list(samples))).splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
+def test_a_rollout_under_way_tells_phase_age_and_shares() -> None:
+    service = 'service="toy-model"'
+    assert told(tell_rollout(rollout(), NOW)) == {
+        f'mlops_rollout_phase{{{service},model="toy_model",phase="step"}}': 1,
+        f"mlops_rollout_phase_seconds{{{service}}}": 3600,
+        f"mlops_rollout_is_over{{{service}}}": 0,
+        f"mlops_rollout_tick_age_seconds{{{service}}}": 30,
+        f'mlops_rollout_traffic_percent{{{service},role="stable"}}': 75,
+        f'mlops_rollout_traffic_percent{{{service},role="challenger"}}': 25,
+    }
+
+
+def test_an_ended_rollout_counts_from_its_end_and_a_held_one_says_for_whom() -> None:
+    ended = rollout(phase="rolled_back", ended_at=NOW - timedelta(minutes=1))
+    found = told(tell_rollout(ended, NOW))
+    assert found['mlops_rollout_phase_seconds{service="toy-model"}'] == 60
+    assert found['mlops_rollout_is_over{service="toy-model"}'] == 1
+    assert len(found) == 3
+    hold = Hold(kind="question", since=NOW, reason="a drift?")
+    held = told(tell_rollout(rollout(hold=hold), NOW))
+    assert held['mlops_rollout_held{service="toy-model",kind="question"}'] == 1
+
+
+def test_rollouts_are_read_from_their_store(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    store.write("toy-model", rollout().to_storage(), "")
+    assert 'mlops_rollout_is_over{service="toy-model"}' in told(read_rollouts(store, NOW))
+
+
+def attempt(number: int, trigger: Any) -> Attempt:
+    return Attempt(
+        number=number, trigger=trigger, reason="3 of 5 windows", run_key=str(number), started_at=NOW
+    )
+
+
+def test_attempts_are_counted_by_trigger_and_outcome() -> None:
+    state = RetrainingState(model="toy", since=NOW - timedelta(days=9))
+    state = state.with_attempt(attempt(1, "drift"))
+    state = state.with_outcome("refused", NOW - timedelta(days=1), cpu_minutes=4.0)
+    state = state.with_attempt(attempt(2, "schedule"))
+    found = told(tell_retraining(state, NOW))
+    attempts = "mlops_retraining_attempts"
+    assert found[f'{attempts}{{model="toy",trigger="drift",outcome="refused"}}'] == 1
+    assert found[f'{attempts}{{model="toy",trigger="schedule",outcome="in_flight"}}'] == 1
+    assert found['mlops_retraining_cpu_minutes{model="toy"}'] == 4
+
+
+def test_notifications_are_counted_and_half_a_record_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"kind": "rollout_begun", "state": "sent"}))
+    (tmp_path / "b.json").write_text('{"kind": "roll')
+    found = told(read_notifications(tmp_path))
+    assert found == {'mlops_notifications{kind="rollout_begun",state="sent"}': 1}
+
+
+def test_models_are_listed_by_their_texts(tmp_path: Path) -> None:
+    documents = ModelDocuments(str(tmp_path / "monitoring"))
+    assert documents.models() == []
+    documents.write("toy", "recent", "{}")
+    assert documents.models() == ["toy"]
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    silent = {"telemetry": {"enabled": False}}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=silent) as made:
+        yield made
+
+
+def test_failed_runs_lost_retries_and_the_queue_are_counted(instance: dg.DagsterInstance) -> None:
+    @dg.op
+    def fails() -> None:
+        raise ValueError("ordered")
+
+    @dg.job
+    def training() -> None:
+        fails()
+
+    lost = {"dagster/will_retry": "true"}
+    training.execute_in_process(instance=instance, raise_on_error=False, tags=lost)
+    training.execute_in_process(instance=instance, raise_on_error=False)
+    now = datetime.now(UTC)
+    assert told(read_dagster(instance, now))["mlops_run_retries_lost"] == 0  # its child may come
+    found = told(read_dagster(instance, now + timedelta(minutes=6)))
+    assert found['mlops_runs_last_day{job="training",status="FAILURE"}'] == 2
+    assert found["mlops_run_retries_lost"] == 1
+    assert (found["mlops_runs_queued"], found["mlops_run_longest_wait_seconds"]) == (0, 0)
+
+
+def test_a_silent_daemon_and_a_failed_tick_are_told(instance: dg.DagsterInstance) -> None:
+    now = datetime.now(UTC)
+    seen = now.timestamp() - 300
+    instance.add_daemon_heartbeat(DaemonHeartbeat(seen, "SENSOR", "daemon", []))
+    location = RegisteredCodeLocationOrigin("mlops_assets")
+    repository = RemoteRepositoryOrigin(location, "__repository__")
+    origin = RemoteInstigatorOrigin(repository, "rollouts")
+    data = SensorInstigatorData(min_interval=5)
+    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
+    instance.add_instigator_state(state)
+    instance.create_tick(
+        TickData(
+            state.instigator_origin_id, "rollouts", InstigatorType.SENSOR, TickStatus.FAILURE,
+            seen, selector_id=state.selector_id,
+            error=SerializableErrorInfo("ordered", [], None),
+        )
+    )  # fmt: skip
+    found = told(read_dagster(instance, now))
+    assert found['mlops_daemon_silent_seconds{daemon="SENSOR"}'] == pytest.approx(300)
+    assert found['mlops_tick_failed{instigator="rollouts",kind="sensor"}'] == 1
+    assert found['mlops_tick_age_seconds{instigator="rollouts",kind="sensor"}'] == pytest.approx(
+        300
+    )
+
+
+def test_a_source_that_fails_is_told_and_takes_no_other_with_it() -> None:
+    def broken(now: datetime) -> Iterator[Any]:
+        yield sample("mlops_runs_queued", 1)
+        raise OSError("ordered")
+
+    def sound(_: datetime) -> Iterator[Any]:
+        yield sample("mlops_runs_queued", 2)
+
+    facts = gather({"a": broken, "b": sound}, NOW)
+    lines = render(facts).splitlines()
+    assert 'mlops_source_up{source="a"} 0' in lines
+    assert 'mlops_source_up{source="b"} 1' in lines
+    assert "mlops_runs_queued 2" in lines
+    assert "mlops_runs_queued 1" not in lines
+
+
+def test_a_name_without_a_meaning_is_a_mistake() -> None:
+    with pytest.raises(KeyError):
+        render(Facts([sample("mlops_unheard_of", 1)]))
