@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol
 
+from mlops_assets.serving.eager import make_loop, take_early
 from mlops_assets.serving.process import allow_open_files, require_free_port
 
 # Above it new callers wait; those who are slow are sent away after 30 s.
@@ -19,7 +20,7 @@ def build_server(
     """A server that `await server.serve()` runs and `server.stop()` ends.
 
     Args:
-        app: An RSGI application, or else an ASGI one.
+        app: An RSGI application; one with `begin` gets its requests early.
         host: Address to listen at.
         port: Port to listen at.
         socket_path: Unix socket to listen at instead.
@@ -36,12 +37,14 @@ def build_server(
         socket_path.unlink(missing_ok=True)  # of a process that was killed
     elif exclusive:
         require_free_port(host, port)
+    if hasattr(app, "begin"):
+        take_early(app)
     return Server(
         app,
         address=host,
         port=port,
         uds=socket_path,
-        interface=Interfaces.RSGI if hasattr(app, "__rsgi__") else Interfaces.ASGINL,
+        interface=Interfaces.RSGI,
         http=HTTPModes.http1,
         websockets=False,
         backlog=1024,
@@ -54,8 +57,11 @@ class Drainable(Protocol):
     """An application that can tell what it still answers."""
 
     draining: bool
-    n_in_flight: int
     farewell: asyncio.Task[None] | None  # kept, or it could be collected
+
+    @property
+    def n_in_flight(self) -> int:
+        """Requests that are not answered yet."""
 
 
 def drain(
@@ -91,11 +97,7 @@ def on_stop(stop: Callable[[], None]) -> None:
         loop.add_signal_handler(number, stop)
 
 
-def run_loop(main: Any) -> None:
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine on uvloop where it is installed, else on asyncio's own loop."""
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(main)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mlops_assets.serving.protocol.rsgi import TextHeaders
+from mlops_assets.serving.protocol.http import TextHeaders
 
 
 @dataclass(frozen=True)

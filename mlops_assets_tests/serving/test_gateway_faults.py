@@ -119,7 +119,7 @@ def test_a_busy_port_and_a_second_gateway_are_named(tmp_path: Path) -> None:
 def log_of_failed_gateway(home: Path, port: int) -> str:
     command = [sys.executable, "-m", "mlops_assets.serving.gateway", f"--home={home}"]
     done = subprocess.run(
-        [*command, f"--port={port}"], capture_output=True, text=True, timeout=20, check=False
+        [*command, f"--port={port}"], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

@@ -22,6 +22,7 @@ from mlops_assets.serving.protocol.http import (
     Reply,
     json_reply,
     method_reply,
+    metrics_reply,
     refusal_reply,
 )
 from mlops_assets.serving.protocol.patience import Patience
@@ -104,8 +105,7 @@ class GatewayApp:
         if scope.method != "POST":
             return method_reply(scope.method, "POST")
         headers = scope.headers
-        sent = headers.get("authorization") or ""
-        require_token(self._settings.sink_token, [(b"authorization", sent.encode())])
+        require_token(self._settings.sink_token, headers.get("authorization"))
         declared = RequestHeaders(headers).content_length
         body = await read_body(exchange, declared, self._settings.max_body_bytes, self._patience)
         items = read_truths(body, self._supervisor.statuses)
@@ -127,10 +127,10 @@ class GatewayApp:
             return method_reply(method, "GET")
         if path == "/":
             page = render_page(statuses, self._traffic, monotonic=time.monotonic())
-            return Reply(200, page.encode(), b"text/html; charset=utf-8")
+            return Reply(200, page.encode(), "text/html; charset=utf-8")
         if path == "/metrics":
-            text = self._render_metrics().encode()
-            return Reply(200, text, b"text/plain; version=0.0.4; charset=utf-8")
+            text = self._render_metrics()
+            return metrics_reply(text)
         if path == "/healthz":
             return json_reply({"status": "draining" if self.draining else "ok"})
         if path in ("/v1/models", "/v2/models"):

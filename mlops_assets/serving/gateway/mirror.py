@@ -17,7 +17,7 @@ from mlops_assets.serving.gateway.replica import Replica
 from mlops_assets.serving.gateway.upstream import UpstreamLostError, build_request
 from mlops_assets.serving.prediction_log.failures import FailureLog, failure_of
 from mlops_assets.serving.prediction_log.records import LOST
-from mlops_assets.serving.protocol.rsgi import TextHeaders
+from mlops_assets.serving.protocol.http import TextHeaders
 
 _QUIET_SECONDS = 0.002
 _LONGEST_WAIT_SECONDS = 0.1  # more often, and the slowest hundredth of the requests would tell

@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_assets.serving.protocol.rsgi import TextHeaders
+from mlops_assets.serving.protocol.http import TextHeaders
 
 
 class UpstreamLostError(Exception):

@@ -160,7 +160,7 @@ class RowReader:
 
     def _batch(self, record: PredictionRecord) -> Batch:
         if record.protocol == "v1":
-            return self._v1.decode(record.body, max_rows=_NO_LIMIT)
+            return self._v1.decode(record.body, _NO_LIMIT)
         request = decode_request(
             record.body,
             self._features,

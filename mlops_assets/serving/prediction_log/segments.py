@@ -24,7 +24,7 @@ SYNC_SECONDS = 0.1
 
 
 class SegmentWriter:
-    """Appends records to segments in a folder, from one thread.
+    """Appends records to segments in a folder. Safe to use from several threads.
 
     A disk that is full when a segment is to begin is no error: `append` says so and tries again.
 
@@ -52,6 +52,7 @@ class SegmentWriter:
         self._size = 0
         self._born = 0.0
         self._dirty = False
+        self._appending = threading.Lock()
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._begin()
@@ -63,10 +64,14 @@ class SegmentWriter:
         Raises:
             OSError: the file cannot be written for another reason.
         """
+        framed = frame_record(record)
+        with self._appending:
+            return self._append(framed)
+
+    def _append(self, framed: bytes) -> bool:
         is_due = self._size > self._max_bytes or time.monotonic() - self._born > self._max_seconds
         if (is_due or self._descriptor < 0) and not self._begin() and self._descriptor < 0:
             return False
-        framed = frame_record(record)
         try:
             written = os.write(self._descriptor, framed)
         except OSError as error:

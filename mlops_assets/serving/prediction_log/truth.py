@@ -19,7 +19,7 @@ from mlops_assets.serving.prediction_log.records import (
 )
 from mlops_assets.serving.prediction_log.segments import SegmentWriter
 from mlops_assets.serving.prediction_log.wire import is_service_name, is_storable
-from mlops_assets.serving.protocol.http import MAX_ID_LENGTH, Headers
+from mlops_assets.serving.protocol.http import MAX_ID_LENGTH
 from mlops_assets.serving.protocol.refusal import UNREADABLE, RequestError
 
 TOKEN_VARIABLE = "MLOPS_SINK_TOKEN"
@@ -107,17 +107,21 @@ def read_token(file: Path | None, environment: Mapping[str, str]) -> str | None:
     return token
 
 
-def require_token(token: str | None, headers: Headers) -> None:
+def require_token(token: str | None, sent: str | None) -> None:
     """Raises RequestError 401 when a token is set and the request does not bear it.
 
     It may come as the password of basic authentication too: KServe's agent has only its URL.
+
+    Args:
+        token: What is set.
+        sent: The request's header `authorization`.
     """
     if token is None:
         return
-    sent = next((value for name, value in headers if name == b"authorization"), b"")
-    if sent[:6].lower() == b"basic ":
-        sent = b"Bearer " + _decode_base64(sent[6:]).partition(b":")[2]
-    if not hmac.compare_digest(sent, b"Bearer " + token.encode()):
+    borne = (sent or "").encode()
+    if borne[:6].lower() == b"basic ":
+        borne = b"Bearer " + _decode_base64(borne[6:]).partition(b":")[2]
+    if not hmac.compare_digest(borne, b"Bearer " + token.encode()):
         raise RequestError(401, "authorization: expected the bearer token of the sink")
 
 

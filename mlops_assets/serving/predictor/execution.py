@@ -17,7 +17,8 @@ from mlops_assets.serving.protocol.refusal import RequestError
 
 QUICK_SECONDS = 0.001
 LARGE_SECONDS = 0.05
-_SMOOTHING = 0.2
+# What else the machine does only ever adds, so an estimate falls faster than it rises.
+_RISING, _FALLING = 0.1, 0.4
 _LARGEST_STEP = 4.0  # of an estimate: when the machine pauses, that says nothing of the model
 
 
@@ -39,8 +40,11 @@ class CostEstimate:
         known = self._by_size.get(size)
         if known is None:
             self._by_size[size] = seconds
+        elif seconds < known:
+            self._by_size[size] = known + _FALLING * (seconds - known)
         else:
-            self._by_size[size] = known + _SMOOTHING * (min(seconds, _LARGEST_STEP * known) - known)
+            more = min(seconds, _LARGEST_STEP * known) - known
+            self._by_size[size] = known + _RISING * more
 
     def seconds(self, n_rows: int) -> float:
         """Estimate for a batch; without a batch of its size, in proportion to the next smaller."""

@@ -1,13 +1,13 @@
 """What the predictor writes of each answer before it sends it."""
 
-import time
+import msgspec
 
 from mlops_assets.modeling.manifest import ModelManifest
 from mlops_assets.serving.prediction_log.records import Preamble, PredictionRecord, encode
 from mlops_assets.serving.prediction_log.redaction import Redaction, read_key
 from mlops_assets.serving.prediction_log.segments import SegmentWriter
 from mlops_assets.serving.predictor.settings import PredictorSettings
-from mlops_assets.serving.protocol.batch import Answer, Batch
+from mlops_assets.serving.protocol.batch import Batch
 
 
 class PredictionLog:
@@ -35,34 +35,12 @@ class PredictionLog:
         )
         self._writer = SegmentWriter(settings.log_dir, encode(preamble))
 
-    def write(
-        self,
-        answer: Answer,
-        batch: Batch,
-        *,
-        prediction_id: str,
-        protocol: str,
-        body: bytes,
-        json_length: int | None,
-        started: float,
-        shadow: bool,
-        unit: str = "",
-    ) -> bool:
-        """Write one answer; `started` is of `time.perf_counter`. False: there is no room."""
-        probabilities = answer.probabilities
-        latency_ns = int((time.perf_counter() - started) * 1e9)
-        record = PredictionRecord(
-            prediction_id,
-            time.time_ns() - latency_ns,
-            protocol,
-            latency_ns,
-            body if self._redaction is None else self._redaction.encode(batch),
-            json_length if self._redaction is None else None,
-            answer.labels,
-            None if probabilities is None else probabilities.astype("<f8").tobytes(),
-            shadow,
-            unit,
-        )
+    def write(self, record: PredictionRecord, batch: Batch) -> bool:
+        """Write one answer to a batch. False: there is no room."""
+        redaction = self._redaction
+        if redaction is not None:
+            body = redaction.encode(batch)
+            record = msgspec.structs.replace(record, body=body, json_length=None)
         return self._writer.append(encode(record))
 
     def close(self) -> None:

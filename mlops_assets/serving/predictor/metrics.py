@@ -1,7 +1,7 @@
 """Counters of one predictor in Prometheus' text format, summed over its worker processes.
 
-The counters live in memory that the workers share, a row for each, so a scrape that reaches any
-worker sees all of them.
+The counters live in memory that the workers share, two rows for each: one for each thread that
+counts, so none needs a lock. A scrape that reaches any worker sees all of them.
 """
 
 import mmap
@@ -12,6 +12,7 @@ BUCKETS_SECONDS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 )  # fmt: skip
 PROTOCOLS = ("v1", "v2")
+THREADS = ("server", "event loop")
 _CLASSES = ("2xx", "4xx", "5xx")
 _N_BUCKETS = len(BUCKETS_SECONDS) + 1
 _ROW = _N_BUCKETS + 1 + len(PROTOCOLS) * len(_CLASSES) + 2
@@ -21,30 +22,44 @@ _ROWS = _REQUESTS + len(PROTOCOLS) * len(_CLASSES)
 _UNLOGGED = _ROWS + 1
 
 
+class Counters:
+    """The counters of one thread of a worker."""
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, cells: "memoryview[float]") -> None:
+        self._cells = cells
+
+    def count(self, protocol: int, status: int, seconds: float, n_rows: int) -> None:
+        """Count one request. `protocol` is a position in PROTOCOLS."""
+        cells = self._cells
+        cells[_REQUESTS + protocol * len(_CLASSES) + _class_of(status)] += 1
+        cells[_ROWS] += n_rows
+        if status < 300:
+            cells[bisect_left(BUCKETS_SECONDS, seconds)] += 1
+            cells[_SUM] += seconds
+
+    def count_unlogged(self) -> None:
+        """Count one prediction that the log had no room for."""
+        self._cells[_UNLOGGED] += 1
+
+
 class Metrics:
     """Counters shared by the workers of one predictor. Create it before they fork."""
 
     def __init__(self, workers: int) -> None:
-        self._cells = memoryview(mmap.mmap(-1, workers * _ROW * 8)).cast("d")
-        self._workers = workers
-        self._at = 0
+        self._n_rows = workers * len(THREADS)
+        self._cells = memoryview(mmap.mmap(-1, self._n_rows * _ROW * 8)).cast("d")
+        self._worker = 0
 
     def use_row(self, worker: int) -> None:
         """Count for one worker from now on."""
-        self._at = worker * _ROW
+        self._worker = worker
 
-    def count(self, protocol: int, status: int, seconds: float, n_rows: int) -> None:
-        """Count one request. `protocol` is a position in PROTOCOLS."""
-        cells, at = self._cells, self._at
-        cells[at + _REQUESTS + protocol * len(_CLASSES) + _class_of(status)] += 1
-        cells[at + _ROWS] += n_rows
-        if status < 300:
-            cells[at + bisect_left(BUCKETS_SECONDS, seconds)] += 1
-            cells[at + _SUM] += seconds
-
-    def count_unlogged(self) -> None:
-        """Count one prediction that the log had no room for."""
-        self._cells[self._at + _UNLOGGED] += 1
+    def counters(self, thread: int) -> Counters:
+        """What one thread of this worker counts with; `thread` is a position in THREADS."""
+        at = (self._worker * len(THREADS) + thread) * _ROW
+        return Counters(self._cells[at : at + _ROW])
 
     def render(
         self, model_name: str, model_version: str, *, unshipped_bytes: int | None = None
@@ -68,7 +83,7 @@ class Metrics:
         return "\n".join(lines)
 
     def _total(self, cell: int) -> float:
-        return sum(self._cells[worker * _ROW + cell] for worker in range(self._workers))
+        return sum(self._cells[row * _ROW + cell] for row in range(self._n_rows))
 
     def _lines(self, labels: str) -> Iterator[str]:
         yield "# HELP mlops_requests_total Prediction requests by protocol and class of status."

@@ -43,15 +43,25 @@ class V1Decoder:
         self._single = msgspec.json.Decoder(_request_type(row))
         self._strict = msgspec.json.Decoder(_request_type(_strict_type(features)))
 
-    def decode(self, body: bytes, *, max_rows: int) -> Batch:
+    def decode(self, body: bytes, max_rows: int) -> Batch:
         """The batch of a request's body.
 
         Raises:
             RequestError: 400 with the place, the expected and the found; 413 too many rows.
         """
-        batch = self._decode_strictly(body, max_rows)
-        if batch is not None:
-            return batch
+        # Rows as lists of values that need no other look.
+        try:
+            strict = self._strict.decode(body)
+            rows = strict.instances
+            if rows is not msgspec.UNSET and strict.inputs is msgspec.UNSET:
+                n_rows = len(rows)
+                if n_rows <= max_rows:
+                    return Batch(n_rows, None, rows, self._features)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+        return self._decode_any(body, max_rows)
+
+    def _decode_any(self, body: bytes, max_rows: int) -> Batch:
         try:
             request = self._rows.decode(body)
             rows = _one_of(request)
@@ -68,16 +78,6 @@ class V1Decoder:
                 413, f"instances: expected at most {max_rows:,} rows, found {len(rows):,}"
             )
         return self._batch(rows)
-
-    def _decode_strictly(self, body: bytes, max_rows: int) -> Batch | None:
-        """Rows as lists of values that need no other look; None for whatever else it is."""
-        try:
-            rows = _one_of(self._strict.decode(body))
-        except (msgspec.DecodeError, RecursionError):
-            return None
-        if rows is msgspec.UNSET or len(rows) > max_rows:
-            return None
-        return Batch(len(rows), None, rows, self._features)
 
     def _batch(self, rows: list[Any]) -> Batch:
         if any(type(row) is not tuple for row in rows):

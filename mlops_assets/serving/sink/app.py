@@ -10,6 +10,7 @@ from mlops_assets.serving.protocol.http import (
     Reply,
     json_reply,
     method_reply,
+    metrics_reply,
     refusal_reply,
 )
 from mlops_assets.serving.protocol.patience import Patience
@@ -67,8 +68,7 @@ class SinkApp:
     async def _answer(self, scope: Scope, exchange: Exchange) -> Reply:
         path, method, headers = scope.path, scope.method, scope.headers
         if method == "POST" and (path in _EVENTS or path == _TRUTH):
-            sent = headers.get("authorization") or ""
-            require_token(self._settings.token, [(b"authorization", sent.encode())])
+            require_token(self._settings.token, headers.get("authorization"))
             declared = headers.get("content-length")
             limit = self._settings.max_body_bytes
             body = await read_body(exchange, declared, limit, self._patience)
@@ -105,8 +105,8 @@ class SinkApp:
             content = {"status": "draining" if self.draining else "ok"}
             return json_reply(content, 503 if self.draining else 200)
         if path == "/metrics":
-            text = self._metrics.render().encode()
-            return Reply(200, text, b"text/plain; version=0.0.4; charset=utf-8")
+            text = self._metrics.render()
+            return metrics_reply(text)
         if path in _EVENTS or path == _TRUTH:
             return method_reply("GET", "POST")
         raise RequestError(404, f"no such path: {path}; here are /, {_TRUTH}, /health, /metrics")

@@ -165,10 +165,10 @@ def test_a_predictor_through_scikit_learn_does_without_pandas_and_within_300_mb(
     arguments = ("--model-name=toy", f"--model-dir={directory}", f"--port={port}")
     url = f"http://127.0.0.1:{port}"
     with running_module("mlops_assets.serving.predictor", *arguments) as process:
-        wait_for(f"{url}/v2/health/ready", process, 60)
-        metadata = httpx.get(f"{url}/v2/models/toy", trust_env=False).json()
+        wait_for(f"{url}/v2/health/ready", process, 240)
+        metadata = httpx.get(f"{url}/v2/models/toy", trust_env=False, timeout=60).json()
         rows = {"instances": [[1.5, 20, "never seen", True], [None, None, None, None]]}
-        answer = httpx.post(f"{url}/v1/models/toy:predict", json=rows, trust_env=False)
+        answer = httpx.post(f"{url}/v1/models/toy:predict", json=rows, trust_env=False, timeout=60)
         mapped = Path(f"/proc/{process.pid}/maps").read_text()
         n_bytes = psutil.Process(process.pid).memory_info().rss
     assert (metadata["platform"], answer.status_code) == ("scikit-learn", 200)

@@ -1,0 +1,257 @@
+"""One prediction request, from its body to its answer.
+
+Few calls and nothing that waits: for a single row they cost half as much as the model takes.
+Not here: which paths there are (`app.py`), how rows are read (`protocol/`) and when a batch is
+computed (`execution.py`).
+"""
+
+import asyncio
+import logging
+import time
+
+import numpy as np
+
+from mlops_assets.serving.eager import Arrival
+from mlops_assets.serving.prediction_log.records import PredictionRecord
+from mlops_assets.serving.predictor.execution import Execution
+from mlops_assets.serving.predictor.log import PredictionLog
+from mlops_assets.serving.predictor.metrics import PROTOCOLS, Metrics
+from mlops_assets.serving.predictor.model import ServedModel
+from mlops_assets.serving.predictor.settings import PredictorSettings
+from mlops_assets.serving.protocol import v1, v2
+from mlops_assets.serving.protocol.batch import Answer, Batch
+from mlops_assets.serving.protocol.http import (
+    CLOSING,
+    JSON,
+    MAX_ID_LENGTH,
+    Reply,
+    TextHeaders,
+    json_reply,
+    refusal_reply,
+)
+from mlops_assets.serving.protocol.patience import Patience
+from mlops_assets.serving.protocol.refusal import RequestError
+from mlops_assets.serving.protocol.rsgi import Exchange, RequestHeaders, make_id
+
+_LOG = logging.getLogger(__name__)
+V1, V2 = 0, 1
+SERVER_THREAD, EVENT_LOOP = 0, 1
+_SHARE = np.dtype("<f8")
+
+
+class Desk:
+    """What all calls of one process share.
+
+    Attributes:
+        draining: From now on answers tell clients to leave.
+        patience: With bodies.
+    """
+
+    def __init__(
+        self,
+        settings: PredictorSettings,
+        model: ServedModel,
+        execution: Execution,
+        metrics: Metrics,
+        log: PredictionLog | None,
+    ) -> None:
+        features, classes = model.manifest.features, model.manifest.classes
+        self.draining = False
+        self.patience = Patience(settings.max_body_seconds)
+        self.execution = execution
+        self.log = log
+        self.max_rows = settings.max_rows
+        self.features = features
+        self.classes = classes
+        self.outputs = (v2.LABELS,) if classes is None else (v2.LABELS, v2.PROBABILITIES)
+        self.identity = {
+            "model_name": settings.model_name,
+            "model_version": settings.model_version,
+        }
+        named = self.identity if classes is None else {"classes": classes, **self.identity}
+        self.decode_v1 = v1.V1Decoder(features).decode
+        self.encode_v1 = v1.AnswerEncoder(named).encode
+        self.version_header = ("x-model-version", settings.model_version or "unknown")
+        self.counters = [metrics.counters(thread) for thread in (SERVER_THREAD, EVENT_LOOP)]
+        # Each item is changed by one thread only.
+        self.n_begun, self.n_ended = [0, 0], [0, 0]
+        self.tasks: set[asyncio.Task[None]] = set()  # kept, or they could be collected
+
+    @property
+    def n_in_flight(self) -> int:
+        """Requests that are not answered yet."""
+        return sum(self.n_begun) - sum(self.n_ended)
+
+
+class PredictionCall(Arrival):
+    """One prediction request on its way.
+
+    Args:
+        desk: What it shares with others.
+        protocol: Position in PROTOCOLS.
+        headers: Of the request.
+        exchange: The way to its body and to its answer.
+        loop: The event loop.
+        thread: Which thread it is made in.
+    """
+
+    _id = ""
+    _n_rows = 0
+    _unlogged = False
+    _json_length: int | None = None
+    _request: v2.InferBatch | None = None
+    _batch: Batch
+    _request_body: bytes
+
+    def __init__(
+        self,
+        desk: Desk,
+        protocol: int,
+        headers: RequestHeaders,
+        exchange: Exchange,
+        loop: asyncio.AbstractEventLoop,
+        thread: int = SERVER_THREAD,
+    ) -> None:
+        self._started = time.perf_counter()
+        self.exchange = exchange
+        self.loop = loop
+        self.patience = desk.patience
+        self._desk = desk
+        self._protocol = protocol
+        self._headers = headers
+        self._thread = thread
+        desk.n_begun[thread] += 1
+
+    def take(self, body: bytes) -> None:
+        """Answer at once, or else in the event loop."""
+        if not self._is_answered_at_once(body):
+            self.loop.call_soon_threadsafe(self._go_on)
+
+    def give_up(self) -> None:
+        """The body did not come in time."""
+        self._thread = EVENT_LOOP
+        super().give_up()
+
+    def refuse(self, error: RequestError) -> None:
+        """Say what is wrong."""
+        self._send(refusal_reply(error))
+
+    async def answer(self, body: bytes) -> None:
+        """Answer a request that is a task of the event loop."""
+        if not self._is_answered_at_once(body):
+            await self._answer_slowly()
+
+    def _go_on(self) -> None:
+        self._thread = EVENT_LOOP
+        task = self.loop.create_task(self._answer_slowly())
+        self._desk.tasks.add(task)
+        task.add_done_callback(self._desk.tasks.discard)
+
+    def _is_answered_at_once(self, body: bytes) -> bool:
+        try:
+            batch = self._decode(body)
+            answer = self._desk.execution.score_at_once(batch)
+            if answer is None:
+                self._batch, self._request_body = batch, body
+                return False
+            self._conclude(answer, batch, body)
+        except RequestError as error:
+            self.refuse(error)
+        except Exception:  # the server must outlive a model's defect
+            self._fail()
+        return True
+
+    async def _answer_slowly(self) -> None:
+        try:
+            answer = await self._desk.execution.score(self._batch)
+            self._conclude(answer, self._batch, self._request_body)
+        except RequestError as error:
+            self.refuse(error)
+        except Exception:
+            self._fail()
+
+    def _fail(self) -> None:
+        _LOG.exception("prediction %s failed", self._id)
+        self._send(json_reply({"error": "the model failed on this request; see its log"}, 500))
+
+    def _decode(self, body: bytes) -> Batch:
+        desk, headers = self._desk, self._headers
+        if not headers.is_plain_json:
+            headers.require_json(binary=self._protocol == V2)
+        self._id = headers.caller_id() or ""
+        if self._protocol == V1:
+            batch = desk.decode_v1(body, desk.max_rows)
+        else:
+            self._json_length = headers.json_size()
+            self._request = v2.decode_request(
+                body,
+                desk.features,
+                json_length=self._json_length,
+                max_rows=desk.max_rows,
+                outputs=desk.outputs,
+            )
+            batch = self._request.batch
+        self._n_rows = batch.n_rows
+        return batch
+
+    def _conclude(self, answer: Answer, batch: Batch, body: bytes) -> None:
+        """Encode, log, send: in this order, so that what was answered is logged."""
+        desk, request, more, kind = self._desk, self._request, None, JSON
+        if request is None:
+            self._id = self._id or make_id()
+            content = desk.encode_v1(answer, self._id)
+        else:
+            self._id = self._id or _usable_id(request.id) or make_id()
+            content, json_length = v2.encode_answer(
+                answer,
+                request,
+                classes=desk.classes,
+                identity={**desk.identity, "id": request.id or self._id},
+            )
+            if json_length is not None:
+                kind = "application/octet-stream"
+                more = [("inference-header-content-length", str(json_length))]
+        if desk.log is not None and not self._headers.is_probe:
+            self._write_log(desk.log, answer, batch, body)
+        self._send(Reply(200, content, kind, more))
+
+    def _write_log(self, log: PredictionLog, answer: Answer, batch: Batch, body: bytes) -> None:
+        headers, shares = self._headers, answer.probabilities
+        latency_ns = int((time.perf_counter() - self._started) * 1e9)
+        record = PredictionRecord(
+            self._id,
+            time.time_ns() - latency_ns,
+            PROTOCOLS[self._protocol],
+            latency_ns,
+            body,
+            self._json_length,
+            answer.labels,
+            None if shares is None else shares.astype(_SHARE).tobytes(),
+            headers.is_shadow,
+            headers.unit,
+        )
+        if not log.write(record, batch):
+            self._unlogged = True
+            self._desk.counters[self._thread].count_unlogged()
+
+    def _send(self, reply: Reply) -> None:
+        desk, thread, status = self._desk, self._thread, reply.status
+        seconds = time.perf_counter() - self._started
+        desk.counters[thread].count(self._protocol, status, seconds, self._n_rows)
+        headers: TextHeaders = [("content-type", reply.content_type), desk.version_header]
+        if self._id:
+            headers.append(("x-request-id", self._id))
+        if reply.headers:
+            headers += reply.headers
+        if self._unlogged:
+            headers.append(("x-prediction-log", "dropped: the disk is full"))
+        if desk.draining or status in CLOSING:
+            headers.append(("connection", "close"))
+        self.exchange.response_bytes(status, headers, reply.body)
+        desk.n_ended[thread] += 1
+
+
+def _usable_id(text: str | None) -> str | None:
+    """The id of a V2 body, if it can be a header's value too."""
+    usable = text and len(text) <= MAX_ID_LENGTH and text.isascii() and text.isprintable()
+    return text if usable else None
