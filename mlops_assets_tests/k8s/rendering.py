@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).parents[2] / "k8s"
-OVERLAYS = ("kind", "staging", "production")
+OVERLAYS = ("kind", "kind-knative", "staging", "production")
 
 Object = dict[str, Any]
 

@@ -16,8 +16,13 @@ KSERVE = {
 }
 """Kinds whose fields are those of the classes of KServe's SDK."""
 
-WITHOUT_SCHEMA: set[str] = set()
-"""Kinds of other projects, of which no schema is at hand: as `apiVersion/kind`."""
+WITHOUT_SCHEMA = {
+    "external-secrets.io/v1/ExternalSecret",
+    "gateway.networking.k8s.io/v1/Gateway",
+    "gateway.networking.k8s.io/v1/HTTPRoute",
+    "keda.sh/v1alpha1/ScaledObject",
+}
+"""Kinds of other projects, of which no schema is at hand."""
 
 
 def problems(content: Object) -> list[str]:

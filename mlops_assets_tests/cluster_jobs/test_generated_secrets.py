@@ -1,11 +1,14 @@
 import base64
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from mlops_assets.cluster_setup.generated_secrets import MODELS, PLATFORM, SECRETS, make_missing
+from mlops_assets.cluster_jobs.generated_secrets import MODELS, PLATFORM, SECRETS, make_missing
+from mlops_assets.errors import UnsafeModelError
 from mlops_assets.kserve.api import ClusterApi, Collection, build_api
+from mlops_assets.modeling.signing import read_trusted_keys, sign
 from mlops_assets_tests.kubernetes.server import running_api_server
 
 Apis = dict[str, ClusterApi]
@@ -26,6 +29,10 @@ def apis() -> Iterator[Apis]:
 
 def values(apis: Apis, key: str) -> dict[str, str]:
     namespace, name = key.split("/")
+    if name == "mlops-trusted-keys":
+        public = apis[namespace].get(Collection("configmaps", "ConfigMap"), name)
+        assert public is not None
+        return dict(public["data"])
     found = apis[namespace].get(Collection("secrets", "Secret"), name)
     assert found is not None
     return {field: base64.b64decode(value).decode() for field, value in found["data"].items()}
@@ -61,10 +68,26 @@ def test_the_store_knows_the_keys_of_both_users_and_lets_predictors_read_only(ap
 
 def test_no_two_secrets_share_a_value_but_the_token_that_both_sides_need(apis: Apis) -> None:
     make_missing(apis, SECRETS)
-    random = [s.key for s in SECRETS if not s.key.endswith(("identities", "models/sink-token"))]
+    made_of_others = ("identities", "models/sink-token", "signing-key", "trusted-keys")
+    random = [s.key for s in SECRETS if not s.key.endswith(made_of_others)]
     found = [value for key in random for value in values(apis, key).values()]
     assert len(found) == len(set(found))
     assert all(len(value) == 48 for value in found)
 
 
+def test_predictors_trust_what_the_signing_key_signs(apis: Apis, tmp_path: Path) -> None:
+    make_missing(apis, SECRETS)
+    for key, folder in (("mlops/mlops-signing-key", "private"), (_TRUSTED, "public")):
+        (tmp_path / folder).mkdir()
+        for name, content in values(apis, key).items():
+            (tmp_path / folder / name).write_text(content)
+    signed = sign(b"a manifest", tmp_path / "private" / "signing.pem")
+    trusted = read_trusted_keys(tmp_path / "public")
+    (tmp_path / "mlops_manifest.sig").write_text(signed.model_dump_json())
+    trusted.require(tmp_path, b"a manifest")
+    with pytest.raises(UnsafeModelError):
+        trusted.require(tmp_path, b"another")
+
+
+_TRUSTED = "mlops-models/mlops-trusted-keys"
 _READER = "mlops-models/object-storage-read"

@@ -1,7 +1,7 @@
 import pytest
 from moto.server import ThreadedMotoServer
 
-from mlops_assets.cluster_setup.bucket import make_bucket
+from mlops_assets.cluster_jobs.bucket import make_bucket
 
 
 def test_the_bucket_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`python -m mlops_assets.cluster_setup.bucket`: makes the bucket of the platform, once.
+"""`python -m mlops_assets.cluster_jobs.bucket`: makes the bucket of the platform, once.
 
 For object storage in the cluster; elsewhere somebody made it with its policies. Which bucket says
 `MLOPS_BUCKET`, where and with which keys the variables `AWS_…`.

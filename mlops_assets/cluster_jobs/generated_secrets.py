@@ -1,4 +1,4 @@
-"""`python -m mlops_assets.cluster_setup.generated_secrets`: random keys for a cluster on a laptop.
+"""`python -m mlops_assets.cluster_jobs.generated_secrets`: random keys for a cluster on a laptop.
 
 Here: which Secrets there are, what is in each, and the Job that makes those that are missing. A
 Secret that is there is never changed: who has used its password goes on to. Killed between two of
@@ -12,12 +12,15 @@ import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mlops_assets.errors import ClusterApiError
 from mlops_assets.kserve.api import ClusterApi, Collection, connect
+from mlops_assets.modeling.signing import SIGNING_KEY, key_id
 
 PLATFORM, MODELS = "mlops", "mlops-models"
 _SECRET = Collection("secrets", "Secret")
+_CONFIG_MAP = Collection("configmaps", "ConfigMap")
 
 Values = Mapping[str, str]
 Found = Mapping[str, Values]
@@ -26,19 +29,21 @@ Found = Mapping[str, Values]
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One Secret.
+    """One Secret, or a ConfigMap with what is made of one and is no secret.
 
     Attributes:
         namespace: Where it lies.
         name: Its name.
         values: What is in it, of those that stand before it.
         annotations: Its annotations.
+        kind: What it is.
     """
 
     namespace: str
     name: str
     values: Callable[[Found], Values]
     annotations: Mapping[str, str] = field(default_factory=dict)
+    kind: Collection = _SECRET
 
     @property
     def key(self) -> str:
@@ -74,6 +79,34 @@ def _identities(found: Found) -> Values:
     return {"s3.json": json.dumps({"identities": identities})}
 
 
+def _signing_key(_found: Found) -> Values:
+    """A private key that signs models."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    made = Ed25519PrivateKey.generate()
+    content = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return {SIGNING_KEY: content.decode()}
+
+
+def _trusted_key(found: Found) -> Values:
+    """Its public half, which predictors trust."""
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_pem_private_key,
+    )
+
+    pem = found[f"{PLATFORM}/mlops-signing-key"][SIGNING_KEY].encode()
+    public: Any = load_pem_private_key(pem, None).public_key()
+    content = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return {f"{key_id(public.public_bytes_raw())}.pem": content.decode()}
+
+
 _S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 SECRETS = (
     Planned(PLATFORM, "postgresql", _random("postgres-password")),
@@ -94,6 +127,8 @@ SECRETS = (
     Planned(PLATFORM, "sink-token", _random("token")),
     Planned(MODELS, "sink-token", _same(PLATFORM, "sink-token")),
     Planned(MODELS, "prediction-log-key", _random("key")),
+    Planned(PLATFORM, "mlops-signing-key", _signing_key),
+    Planned(MODELS, "mlops-trusted-keys", _trusted_key, kind=_CONFIG_MAP),
 )
 
 
@@ -111,40 +146,44 @@ def make_missing(apis: Mapping[str, ClusterApi], planned: Iterable[Planned]) -> 
     made = []
     for secret in planned:
         api = apis[secret.namespace]
-        stored = _read(api, secret.name)
+        stored = _read(api, secret)
         if stored is None:
             _create(api, secret, secret.values(found))
             made.append(secret.key)
-            stored = _read(api, secret.name)  # of whoever was first
+            stored = _read(api, secret)  # of whoever was first
         if stored is None:
-            raise ClusterApiError(f"Secret {secret.key} was removed meanwhile", 404, "NotFound")
+            raise ClusterApiError(f"{secret.key} was removed meanwhile", 404, "NotFound")
         found[secret.key] = stored
     return made
 
 
-def _read(api: ClusterApi, name: str) -> Values | None:
-    content = api.get(_SECRET, name)
+def _read(api: ClusterApi, planned: Planned) -> Values | None:
+    content = api.get(planned.kind, planned.name)
     if content is None:
         return None
     data: Mapping[str, str] = content.get("data") or {}
+    if planned.kind is _CONFIG_MAP:
+        return data
     return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
-def _create(api: ClusterApi, secret: Planned, values: Values) -> None:
-    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+def _create(api: ClusterApi, planned: Planned, values: Values) -> None:
+    data = dict(values)
+    if planned.kind is _SECRET:
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
     body = {
         "apiVersion": "v1",
-        "kind": "Secret",
+        "kind": planned.kind.kind,
         "metadata": {
-            "name": secret.name,
-            "namespace": secret.namespace,
-            "annotations": dict(secret.annotations),
+            "name": planned.name,
+            "namespace": planned.namespace,
+            "annotations": dict(planned.annotations),
             "labels": {"app.kubernetes.io/part-of": "mlops-assets"},
         },
-        "data": encoded,
+        "data": data,
     }
     try:
-        api.create(_SECRET, body)
+        api.create(planned.kind, body)
     except ClusterApiError as error:
         if error.status != 409:  # another Job was first
             raise
