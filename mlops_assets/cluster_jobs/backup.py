@@ -116,7 +116,7 @@ def _call(command: str, name: str, environment: Mapping[str, str], options: Sequ
         "PGPORT": environment.get(f"{prefix}_PG_PORT", "5432"),
         "PGUSER": name,
         "PGPASSWORD": environment[f"{prefix}_PG_PASSWORD"],  # not an argument: those are seen
-        "PGSSLMODE": environment.get(f"{prefix}_PG_SSLMODE", "prefer"),
+        "PGSSLMODE": environment.get("PGSSLMODE", "prefer"),
     }
     done = subprocess.run(
         [command, "--no-password", *options], env=variables, capture_output=True, text=True

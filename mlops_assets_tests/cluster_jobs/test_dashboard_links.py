@@ -9,7 +9,10 @@ from mlops_assets.kserve.api import CONFIG_MAPS, ClusterApi, build_api
 from mlops_assets_tests.kubernetes.server import ApiServer, running_api_server
 
 LINKS = {"Dagster": "https://dagster.example.com", "MLflow": "https://mlflow.example.com"}
-MENU = {"menuLinks": [{"text": "Notebooks"}], "externalLinks": [{"text": "Wiki", "url": "w"}]}
+MENU: dict[str, object] = {
+    "menuLinks": [{"text": "Notebooks"}],
+    "externalLinks": [{"text": "Wiki", "url": "w"}],
+}
 
 
 @pytest.fixture
