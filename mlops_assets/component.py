@@ -16,12 +16,14 @@ from pydantic import BaseModel
 from mlops_assets.assets.dataset import build_dataset
 from mlops_assets.assets.evaluation import build_evaluation
 from mlops_assets.assets.features import build_features
+from mlops_assets.assets.monitoring import build_latest_verdict, build_reports
 from mlops_assets.assets.prediction_log import build_prediction_log
 from mlops_assets.assets.registry import build_model_version
 from mlops_assets.assets.serving import build_inference_service_asset
 from mlops_assets.assets.training import build_trained_model
+from mlops_assets.automation.retraining import retraining_sensor
 from mlops_assets.automation.rollouts import rollout_sensor
-from mlops_assets.automation.schedules import build_job, build_schedule
+from mlops_assets.automation.schedules import build_job, build_refresh, build_schedule
 from mlops_assets.resources.environment import default_resources, job_executor
 from mlops_assets.spec import ModelSpec
 
@@ -75,7 +77,8 @@ def build_pipeline(
         folder: Where relative paths of its source start.
         executor: What runs the steps of its job; None takes that of the code location.
     """
-    schedule = build_schedule(spec)
+    schedules = [build_schedule(spec), build_refresh(spec)]
+    sensors = [retraining_sensor(), *([rollout_sensor()] if spec.rollout is not None else [])]
     return dg.Definitions(
         assets=[
             build_dataset(spec, folder),
@@ -85,10 +88,12 @@ def build_pipeline(
             build_model_version(spec),
             build_inference_service_asset(spec),
             build_prediction_log(spec),
+            build_reports(spec),
+            build_latest_verdict(spec),
         ],
         jobs=[build_job(spec, executor)],
-        schedules=[schedule] if schedule is not None else [],
-        sensors=[rollout_sensor()] if spec.rollout is not None else [],
+        schedules=[schedule for schedule in schedules if schedule is not None],
+        sensors=sensors,
     )
 
 

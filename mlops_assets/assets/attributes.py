@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Iterator, Set
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ _STEP_VERSIONS = {
     "model_version": 1,
     "inference_service": 1,
     "prediction_log": 1,
+    "drift_report": 1,
+    "performance_report": 1,
+    "latest_verdict": 1,
 }
 IMAGE_TAG = "dagster/image"  # which K8sRunLauncher writes when it makes the pod
 # The parts of the document that each step's result depends on.
@@ -39,6 +43,9 @@ _STEP_FIELDS: dict[str, set[str] | dict[str, Any]] = {
     "model_version": {"registry"},
     "inference_service": {"serving"},
     "prediction_log": set(),
+    "drift_report": {"monitoring"},
+    "performance_report": {"monitoring"},
+    "latest_verdict": set(),
 }
 
 
@@ -101,6 +108,11 @@ def image_of(run: dg.DagsterRun) -> str:
     origin = run.job_code_origin
     of_code_location = origin.repository_origin.container_image if origin is not None else None
     return run.tags.get(IMAGE_TAG) or of_code_location or "none"
+
+
+def freshness_of(allowed: timedelta | None) -> dg.FreshnessPolicy | None:
+    """Dagster's own policy for an allowed age; None without one."""
+    return None if allowed is None else dg.FreshnessPolicy.time_window(fail_window=allowed)
 
 
 def data_version(*parts: str) -> dg.DataVersion:

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.attributes import asset_attributes, readable_failures
+from mlops_assets.assets.attributes import asset_attributes, freshness_of, readable_failures
 from mlops_assets.automation.schedules import dataset_partitions
 from mlops_assets.data.contract import ContractReport
 from mlops_assets.data.snapshots import DatasetSnapshot, Lake
@@ -39,6 +39,7 @@ def build_dataset(spec: ModelSpec, folder: Path) -> dg.AssetsDefinition:
         ],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+        freshness_policy=freshness_of(spec.freshness.dataset),
     )
     def dataset(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]

@@ -17,6 +17,7 @@ from typing import Any, get_args
 import dagster as dg
 
 from mlops_assets.assets.serving import DOCUMENT, ROLLOUT_TAG
+from mlops_assets.automation.shared_sensor import SharedSensor
 from mlops_assets.errors import MlopsError, StateConflictError
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.notify.notification import Notifier
@@ -58,13 +59,6 @@ def rollout_sensor() -> dg.SensorDefinition:
     """The one sensor; every `ModelPipeline` brings the same object, so that documents merge."""
     with_rollout = [dg.AssetSelection.tag(ROLLOUT_TAG, name) for name in get_args(Strategy)]
 
-    @dg.sensor(
-        name=SENSOR,
-        target=functools.reduce(operator.or_, with_rollout),
-        minimum_interval_seconds=TICK_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Evaluates every rollout on its own interval and launches its steps.",
-    )
     def rollouts(
         context: dg.SensorEvaluationContext,
         tracking: dg.ResourceParam[Tracking],
@@ -86,7 +80,14 @@ def rollout_sensor() -> dg.SensorDefinition:
         reason = "; ".join(told.lines) or "no rollout is under way"
         return dg.SensorResult(skip_reason=reason, cursor=cursor)
 
-    return rollouts
+    return SharedSensor(
+        name=SENSOR,
+        evaluation_fn=rollouts,
+        target=functools.reduce(operator.or_, with_rollout),
+        minimum_interval_seconds=TICK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Evaluates every rollout on its own interval and launches its steps.",
+    )
 
 
 def _specs(context: dg.SensorEvaluationContext) -> Iterator[ModelSpec]:

@@ -73,6 +73,31 @@ def build_schedule(spec: ModelSpec) -> dg.ScheduleDefinition | None:
     return schedule
 
 
+def build_refresh(spec: ModelSpec) -> dg.ScheduleDefinition | None:
+    """The schedule that refreshes the dataset alone, running from the start; None without one."""
+    if spec.refresh is None:
+        return None
+    key = dg.AssetKey([spec.name, "dataset"])
+
+    @dg.schedule(
+        name=f"{spec.name}_refresh",
+        target=dg.AssetSelection.assets(key),
+        cron_schedule=spec.refresh.cron,
+        execution_timezone=spec.refresh.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Refreshes the dataset of {spec.name}; trains nothing.",
+        tags={MODEL_TAG: spec.name},
+    )
+    def refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        """One run per tick; of the newest whole partition when the dataset has partitions."""
+        return dg.RunRequest(
+            partition_key=newest_partition(spec, context.scheduled_execution_time),
+            tags={MODEL_TAG: spec.name},
+        )
+
+    return refresh
+
+
 def newest_partition(spec: ModelSpec, now: datetime) -> str | None:
     """Key of the newest partition that has ended; None without partitions."""
     partitions = dataset_partitions(spec)

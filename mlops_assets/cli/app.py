@@ -16,6 +16,7 @@ from mlops_assets.cli.doctor import doctor
 from mlops_assets.cli.documents import check, new
 from mlops_assets.cli.keys import keys
 from mlops_assets.cli.platform import retire, status, up
+from mlops_assets.cli.retraining import retrain
 from mlops_assets.cli.rollout import rollout
 from mlops_assets.cli.serving import exporter, predict, predictor, sink
 from mlops_assets.errors import MlopsError
@@ -32,7 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (up, status, new, check, doctor, predict, retire, backtest):
+_COMMANDS = (up, status, new, check, doctor, predict, retrain, retire, backtest)
+for _command in _COMMANDS:
     app.command()(_command)
 app.add_typer(rollout)
 app.add_typer(keys)

@@ -93,8 +93,8 @@ def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
 def retire(model: ModelArgument, *, home: HomeOption = None) -> None:
     """Take a model out of service. Its document and all evidence stay; safe to repeat.
 
-    Its service, its schedule and its aliases in the registry go. `mlops-assets up` passes it over
-    from then on; `mlops-assets up --model NAME` takes it up again.
+    Its service, schedule, state of retraining and aliases in the registry go. `mlops-assets up`
+    passes it over from then on; `mlops-assets up --model NAME` takes it up again.
     """
     from datetime import UTC, datetime
 
@@ -146,6 +146,11 @@ def _print_status(found: "PlatformStatus", console: "Console") -> None:
             "" if model.n_rows is None else f"{model.n_rows:,}",
             Text(model.reason or model.rollout or model.last_result or ""),
         )
-    for table in (servers, processes, models):
+    watched = Table("model", "newest window", "retraining")
+    for model in found.models:
+        if model.verdict is not None or model.retraining is not None:
+            told = (model.verdict or "none judged yet", model.retraining or "nothing decided yet")
+            watched.add_row(Text(model.model), *map(Text, told))
+    for table in (servers, processes, models, watched):
         if table.row_count:
             console.print(table)

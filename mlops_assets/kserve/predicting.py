@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from mlops_assets.errors import ServingError
+from mlops_assets.serving.prediction_log.records import probe_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,10 @@ class PredictCall:
             response = self.client.post(
                 call,
                 json={"instances": list(rows)},
-                headers={"host": httpx.URL(self.url).netloc.decode()},
+                headers={
+                    "host": httpx.URL(self.url).netloc.decode(),
+                    "x-request-id": probe_id(),
+                },
             )
         except httpx.HTTPError as error:
             raise ServingError(

@@ -138,6 +138,16 @@ class MlflowRuns(MlflowConnection):
         except (MlflowException, OSError) as error:
             raise RegistryError(f"run {run_id} of {self.uri} has no {path}: {error}") from error
 
+    def keep_newest(self, run_id: str, folder: str, most: int) -> None:
+        """Delete artifacts of a folder of a run, but for the last ones by name."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        names = sorted(entry.path for entry in self.client.list_artifacts(run_id, folder))
+        if len(names) > most:
+            repository = get_artifact_repository(self.client.get_run(run_id).info.artifact_uri)
+            for name in names[:-most]:
+                repository.delete_artifacts(name)
+
     def log_package(self, run_id: str, package: Path, model_digest: str) -> tuple[str, str]:
         """A packaged model as MLflow's logged model of a run, signed before it is stored.
 

@@ -1,4 +1,4 @@
-"""What the evaluation of a candidate leaves for later windows: JSON files with its MLflow run.
+"""What the evaluation of a candidate leaves for later windows: files with its MLflow run.
 
 Here: `build_reference_files`, from the training frame and the candidate to the files' bytes.
 Not here: their content (`performance_reference.py`, `quality.py`, `drift_reference.py`).
@@ -25,6 +25,7 @@ from mlops_assets.modeling.split import TIME, judgeable
 from mlops_assets.modeling.training_window import TrainingWindow, trained_rows
 from mlops_assets.monitoring.answers import Subject, answers_of
 from mlops_assets.monitoring.drift_reference import DriftReference, build_drift_reference
+from mlops_assets.monitoring.evidently_page import write_sample
 from mlops_assets.monitoring.performance_reference import (
     EvaluatedRows,
     PerformanceReference,
@@ -35,6 +36,8 @@ from mlops_assets.spec import ModelSpec
 
 PERFORMANCE_FILE, QUALITY_FILE = "performance_reference.json", "quality_profile.json"
 DRIFT_FILE = "drift_reference.json"
+SAMPLE_FILE = "drift_sample.parquet"
+"""Some of the rows that the version was trained on, for pages that people look at."""
 _MOST_PROFILED = 100_000
 
 
@@ -66,6 +69,12 @@ def build_reference_files(spec: ModelSpec, judged: Judged) -> Mapping[str, bytes
         PERFORMANCE_FILE: performance.to_storage().encode(),
         QUALITY_FILE: quality.model_dump_json().encode(),
         DRIFT_FILE: drift.to_storage().encode(),
+        SAMPLE_FILE: write_sample(
+            select_features(
+                trained_rows(judged.built.frame, judged.trained_on),
+                judged.candidate.manifest.features,
+            )
+        ),
     }
 
 

@@ -16,12 +16,7 @@ import polars as pl
 from mlops_assets.monitoring.answers import Answers, read_answers, unusable
 from mlops_assets.monitoring.counting import sketch_window
 from mlops_assets.monitoring.drift import assess_drift
-from mlops_assets.monitoring.drift_reference import (
-    PREDICTION,
-    TIME,
-    answer_frame,
-    answers_as_series,
-)
+from mlops_assets.monitoring.drift_reference import TIME, answer_frame, answers_as_series
 from mlops_assets.monitoring.estimation import (
     EstimatedPerformance,
     estimate_window,
@@ -190,14 +185,17 @@ class _Measured:
 
     def drift(self, nulls: NullCache | None) -> DriftReport:
         reference = self._references.drift.only([field.name for field in self._fields])
+        layout = reference.features.layout
         times = self._logged.rows["event_time"].alias(TIME)
         frame = self._features.with_columns(times) if self._features.width else times.to_frame()
-        current = sketch_window(frame, reference.features.layout)
+        if layout.time_column is None and self._features.width:
+            frame = self._features
+        current = sketch_window(frame, layout)
         answers = None
         if reference.answers is not None:
             told = answers_as_series(self.answers.predicted, self._references.subject)
             rows = answer_frame(told.cast(_type_of(told)), self._rows["event_time"])
-            window = sketch_window(rows.select(PREDICTION, TIME), reference.answers.layout)
+            window = sketch_window(rows, reference.answers.layout)
             answers = (reference.answers, window)
         return assess_drift(
             reference.features,

@@ -16,13 +16,14 @@ import polars as pl
 from mlops_assets.modeling.manifest import FeatureField
 from mlops_assets.monitoring.quality import LogCounts
 from mlops_assets.monitoring.windows import Window, cut_rows, read_rows_key
-from mlops_assets.serving.prediction_log.records import FEATURE_PREFIX
+from mlops_assets.serving.prediction_log.records import FEATURE_PREFIX, PROBE_PREFIX
 from mlops_assets.serving.prediction_log.store import PredictionStore
 
 _COLUMNS = (
     "prediction_id", "row", "event_time", "model_version", "prediction", "probability",
     "probabilities", "truth", "truth_received_at", "contradicted",
 )  # fmt: skip
+_IS_PROBE = pl.col("prediction_id").str.starts_with(PROBE_PREFIX)
 _TYPES: dict[str, pl.DataType] = {
     "number": pl.Float64(),
     "category": pl.String(),
@@ -99,7 +100,7 @@ def find_rows_window(
     version, _ = read_rows_key(key)
     times = (
         store.scan_predictions(service, begin)
-        .filter(pl.col("model_version") == version)
+        .filter(pl.col("model_version") == version, ~_IS_PROBE)
         .select("event_time")
         .collect()["event_time"]
     )
@@ -128,10 +129,10 @@ def read_window(
     Raises:
         ServingError: the log cannot be read.
     """
-    rows = store.scan_judged(service, window.start, window.end).collect()
+    rows = store.scan_judged(service, window.start, window.end).filter(~_IS_PROBE).collect()
     rows = rows.select(*_COLUMNS, pl.col(f"^{FEATURE_PREFIX}.*$"))
     rows = rows.sort("event_time", "prediction_id", "row")  # the same rows, the same redraws
-    n_events = store.count_events(service, window.start, window.end)
+    n_events = store.count_events(service, ~_IS_PROBE, window.start, window.end)
     log = LogCounts(
         n_duplicates=max(0, n_events - rows.height),
         n_future=int((rows["event_time"] > now + clock_tolerance).sum()),

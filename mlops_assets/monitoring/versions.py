@@ -2,10 +2,14 @@
 
 from typing import Protocol
 
+import polars as pl
+
 from mlops_assets.errors import MlopsError, MonitoringError
 from mlops_assets.modeling.manifest import read_manifest
 from mlops_assets.modeling.mlflow_registry import CHAMPION
 from mlops_assets.modeling.tracking import Tracking
+from mlops_assets.monitoring.at_evaluation import SAMPLE_FILE
+from mlops_assets.monitoring.evidently_page import read_sample
 from mlops_assets.monitoring.references import References, read_references
 
 
@@ -35,6 +39,14 @@ class TrackedVersions:
         """The version with that alias."""
         found = self._tracking.version_of_alias(self._name, CHAMPION)
         return None if found is None else str(found.version)
+
+    def sample(self, mlflow_run_id: str) -> pl.DataFrame:
+        """Some of the rows that a version was trained on, by the run that trained it.
+
+        Raises:
+            RegistryError: the run is gone, or left none.
+        """
+        return read_sample(self._tracking.read_file(mlflow_run_id, SAMPLE_FILE))
 
     def references(self, version: str) -> References:
         """Read once; they never change."""

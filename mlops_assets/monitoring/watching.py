@@ -17,8 +17,14 @@ from mlops_assets.monitoring.trust import EstimateError
 from mlops_assets.monitoring.verdict import Verdict
 from mlops_assets.monitoring.versions import Versions
 from mlops_assets.monitoring.window_record import RecentWindows, WindowRecord
-from mlops_assets.monitoring.windows import Window, read_rows_key, rows_key, time_window
-from mlops_assets.serving.prediction_log.store import PredictionStore
+from mlops_assets.monitoring.windows import (
+    Window,
+    is_ended,
+    read_rows_key,
+    rows_key,
+    time_window,
+)
+from mlops_assets.serving.prediction_log.store import PREDICTIONS, PredictionStore
 from mlops_assets.spec import ModelSpec
 
 
@@ -83,14 +89,14 @@ def watch_window(
         ServingError: the log cannot be read.
     """
     recent = watch.store.recent(spec.name)
+    log_version = watch.log.table_version(spec.service, PREDICTIONS)  # first: more may come
     window = find_window(watch, spec, key, recent, now)
     tolerance = spec.monitoring.quality.clock_tolerance
     logged = read_window(
         watch.log, spec.service, window, now, n_lost=n_lost, clock_tolerance=tolerance
     )
-    n_logged = watch.log.count_events(spec.service)
     record = _judge(watch, spec, logged, recent, now)
-    record = record.model_copy(update={"n_logged": n_logged})
+    record = record.model_copy(update={"log_version": log_version})
     watch.store.keep(record)
     return Watched(
         record=record,
@@ -128,6 +134,22 @@ def find_window(
     before = recent.find(rows_key(version, number - 1)) if number > 1 else None
     begin = None if before is None else before.window.end
     return find_rows_window(watch.log, spec.service, key, settings.rows or 1, begin, now)
+
+
+def next_rows_window(watch: Watch, spec: ModelSpec, key: str, now: datetime) -> str | None:
+    """The window of rows after one, when that is over and the next is full already.
+
+    So one run catches up with traffic that fills windows faster than runs begin. None: there is
+    none, or windows are not made of rows.
+    """
+    recent = watch.store.recent(spec.name)
+    former = recent.find(key)
+    if spec.monitoring.window.every != "rows" or former is None or not former.is_ended:
+        return None
+    version, number = read_rows_key(key)
+    following = rows_key(version, number + 1)
+    window = find_window(watch, spec, following, recent, now)
+    return following if is_ended(window, now) else None
 
 
 def choose_version(

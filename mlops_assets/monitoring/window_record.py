@@ -39,7 +39,7 @@ class WindowRecord(Record):
         estimated_change: The same beside the evaluation.
         trust: Whether the estimate is believed.
         errors: How far the estimate was off, once there is enough truth.
-        n_logged: Rows that stood in the log when it was judged; None when nobody counted.
+        log_version: Version of the log's table when it was read; None when there was none.
     """
 
     format: Literal[1] = 1
@@ -57,7 +57,7 @@ class WindowRecord(Record):
     estimated_change: Change | None = None
     trust: Trust | None = None
     errors: tuple[EstimateError, ...] = ()
-    n_logged: int | None = None
+    log_version: int | None = None
 
     def to_storage(self) -> str:
         """The stored form: JSON."""
@@ -88,7 +88,7 @@ class RecentWindow(Record):
         realised: The metric as truth says; None when that is unknown.
         estimated: The metric without truth; None when that is unknown.
         drift_share: Share of the importance that drifted; None when nothing was compared.
-        n_logged: Rows that stood in the log when it was judged.
+        log_version: Version of the log's table when it was read.
     """
 
     window: Window
@@ -99,7 +99,7 @@ class RecentWindow(Record):
     realised: float | None = None
     estimated: float | None = None
     drift_share: float | None = None
-    n_logged: int | None = None
+    log_version: int | None = None
 
     @staticmethod
     def of(record: WindowRecord) -> "RecentWindow":
@@ -119,7 +119,7 @@ class RecentWindow(Record):
                 else None
             ),
             drift_share=None if drift is None else drift.weighted_share_ratio,
-            n_logged=record.n_logged,
+            log_version=record.log_version,
         )
 
 

@@ -103,7 +103,7 @@ def cut_rows(key: str, times: pl.Series, n_rows: int, begin: datetime, now: date
 
     Returns:
         A window that ends behind the row that fills it; one that ends a moment after now when there
-        are too few, since it goes on.
+        are too few, since it goes on. A row that is dated later than now does not fill it.
     """
     ordered = times.sort()
     start: datetime = ordered[0] if ordered.len() else begin

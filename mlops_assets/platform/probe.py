@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import revision_name
 from mlops_assets.platform.results import Probe
+from mlops_assets.serving.prediction_log.records import probe_id
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -18,6 +19,8 @@ def predict(
     service: str,
     rows: Sequence[Mapping[str, Any]],
     revision: str | None = None,
+    *,
+    is_probe: bool = False,
 ) -> dict[str, Any]:
     """The service's answer (V1 protocol) to rows of raw features by name.
 
@@ -26,6 +29,7 @@ def predict(
         service: Who is asked.
         rows: One prediction each.
         revision: The one revision that may answer; None: whichever the shares say.
+        is_probe: Whether the platform asks for itself, which is no traffic.
 
     Raises:
         ServingError: nothing listens, there is no such service, or the rows were refused and why.
@@ -36,6 +40,8 @@ def predict(
     )
     body = json.dumps({"instances": list(rows)})
     headers = {"content-type": "application/json"}
+    if is_probe:
+        headers["x-request-id"] = probe_id()
     if revision is not None:
         headers["x-revision"] = revision
     try:
@@ -86,7 +92,7 @@ def _ask(
     revision: str | None,
 ) -> Probe:
     try:
-        answer = predict(gateway_url, service, example, revision)
+        answer = predict(gateway_url, service, example, revision, is_probe=True)
     except ServingError as error:
         return Probe(version=None, problem=str(error))
     n_answers = len(answer.get("predictions", []))

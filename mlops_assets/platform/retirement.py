@@ -1,8 +1,9 @@
 """Takes a model out of service, and remembers it.
 
-What goes: the service, its rollout, the schedule, the aliases in the registry. What stays: the
-document, every run, version, snapshot and log. `up` passes a retired model over until it is named:
-`mlops-assets up --model NAME` makes it live again from what is still valid.
+What goes: the service, its rollout, the schedule, the aliases in the registry, the state of its
+retraining. What stays: the document, every run, version, snapshot, log and verdict. `up` passes a
+retired model over until it is named: `mlops-assets up --model NAME` makes it live again from what
+is still valid.
 """
 
 import json
@@ -20,6 +21,7 @@ from mlops_assets.platform.models import known_documents, require_known
 from mlops_assets.platform.pipelines import repository_origin
 from mlops_assets.platform.registry_glance import count_aliases
 from mlops_assets.platform.rollouts import forget_rollout
+from mlops_assets.platform.watching import forget_retraining
 from mlops_assets.serving.home import ServingHome
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def retire(home: Home, project: Path, model: str, now: datetime) -> Withdrawn:
     require_known(home, project, model)
     mark_retired(home, model, now)  # first: an `up` from here on passes it over
     service = withdraw_service(home, model)
+    forget_retraining(home, model)
     schedule = _withdraw_schedule(home, project, model)
     return Withdrawn(service, withdraw_aliases(home, model), schedule)
 

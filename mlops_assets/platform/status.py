@@ -18,6 +18,7 @@ from mlops_assets.platform.results import read_results
 from mlops_assets.platform.retirement import read_retired
 from mlops_assets.platform.rollouts import describe, read_rollout
 from mlops_assets.platform.supervision import answers
+from mlops_assets.platform.watching import last_decision, last_verdict
 
 ServiceState = Literal["answers", "silent", "not declared", "retired", "stopped"]
 """answers: to its example. silent: declared, and no answer. stopped: declared, but the gateway does
@@ -70,6 +71,8 @@ class ModelStatus(_Record):
         last_result: What the last `up` said of it.
         reason: Why it is silent, or when it was retired; empty when there is nothing to say.
         rollout: Where its last rollout stands; None when there was none.
+        verdict: What is said of its newest judged window; None: none was judged.
+        retraining: What retraining decided last, and why; None: nothing yet.
     """
 
     model: str
@@ -81,6 +84,8 @@ class ModelStatus(_Record):
     last_result: str | None
     reason: str
     rollout: str | None = None
+    verdict: str | None = None
+    retraining: str | None = None
 
 
 class PlatformStatus(_Record):
@@ -139,6 +144,8 @@ def _read_model(home: Home, model: str, gateway_url: str | None) -> ModelStatus:
         last_result=_last_result(home, model),
         reason=reason,
         rollout=_rollout(home, model),
+        verdict=last_verdict(home, model),
+        retraining=last_decision(home, model),
     )
 
 

@@ -30,6 +30,7 @@ import dagster as dg
 from mlops_assets.errors import PlatformError
 from mlops_assets.resources.dagster_mlflow import mlflow_resource
 from mlops_assets.resources.lake import LakeResource
+from mlops_assets.resources.monitoring import monitoring_from
 from mlops_assets.resources.notifier import notifier_from
 from mlops_assets.resources.prediction_log import PredictionLogResource
 from mlops_assets.resources.records import RecordIOManager
@@ -65,6 +66,7 @@ def build_resources(environment: Mapping[str, str]) -> dict[str, Any]:
         "serving": serving_from(environment, home),
         "rollouts": rollouts_from(environment, home),
         "notifier": notifier_from(environment, home),
+        "monitoring": monitoring_from(environment, storage),
         "predictions": PredictionLogResource(lake=f"{storage}/lake", home=segments),
         "mlflow": mlflow_resource(tracking_uri=tracking.uri, experiment_name="dagster"),
     }

@@ -93,16 +93,14 @@ def assess_run(run: RunFacts, state: RetrainingState) -> tuple[Outcome, str] | N
         return ("refused", run.refused) if run.refused else ("failed", run.told or "the run failed")
     if run.version is None:
         return "failed", "the run ended without a version"
-    if run.rollout == "going":
-        return None
+    champion, attempt = state.champion, state.in_flight
+    serves = champion is not None and champion.version == run.version
+    is_old = champion is None or attempt is None or champion.since <= attempt.started_at
+    if serves and is_old:
+        return "refused", f"training gave v{run.version}, the champion, over again"
     told = run.rollout_told or f"v{run.version}"
+    if run.rollout == "promoted" or (run.rollout == "none" and serves):
+        return "promoted", told
     if run.rollout in ("rolled_back", "superseded"):
         return "rolled_back", told
-    champion, attempt = state.champion, state.in_flight
-    if run.rollout == "promoted":
-        return "promoted", told
-    if champion is None or champion.version != run.version or attempt is None:
-        return None  # it is registered, and nothing has become of it yet
-    if champion.since < attempt.started_at:
-        return "refused", f"training gave v{run.version}, the champion, over again"
-    return "promoted", told
+    return None  # it is registered, and nothing has become of it yet

@@ -35,6 +35,11 @@ def read_state(store: RetrainingStore, model: str, now: datetime) -> RetrainingS
     return store.read(model) or RetrainingState(model=model, since=now)
 
 
+def policy_of(spec: ModelSpec) -> RetrainingSpec:
+    """The policy in force: without `retraining:` only a person starts a training."""
+    return spec.retraining if spec.retraining is not None else RetrainingSpec(triggers=[])
+
+
 def tick(
     store: RetrainingStore,
     windows: MonitoringStore,
@@ -55,7 +60,7 @@ def tick(
         RetrainingError: the state cannot be read.
         MonitoringError: the windows cannot be read.
     """
-    policy = spec.retraining or RetrainingSpec()
+    policy = policy_of(spec)
     before = read_state(store, spec.name, now)
     state = gather(before, facts, store.request(spec.name), now)
     decision = decide(windows.recent(spec.name).verdicts, state, policy, now)

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mlops_assets.errors import MlopsError, RegistryError
 from mlops_assets.modeling.manifest import ModelManifest, read_manifest
@@ -56,6 +56,13 @@ class TrackingRegistry:
         found = {alias: self._tracking.version_of_alias(name, alias) for alias in _OURS}
         return {alias: each.version for alias, each in found.items() if each is not None}
 
+    def tag(self, name: str, number: int, key: str) -> str | None:
+        """A tag of a version; None when it has none."""
+        uri = self._tracking.uri
+        if uri.startswith(_SQLITE):
+            return _read_tag(Path(uri.removeprefix(_SQLITE)), name, number, key)
+        return self._tracking.version(name, number).tags.get(key)
+
     def set_aliases(self, name: str, wanted: Mapping[str, int]) -> None:
         """Make aliases name these versions, `champion` last: before it, nothing has changed."""
         now = self.aliases(name)
@@ -93,14 +100,24 @@ def _package_manifest(tracking: Tracking, uri: str) -> ModelManifest:
         raise RegistryError(f"{uri} cannot be read: {error}") from error
 
 
-def _read_sqlite(database: Path, name: str) -> Mapping[str, int]:
+def _read_tag(database: Path, name: str, number: int, key: str) -> str | None:
+    query = "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND key = ?"
+    rows = _query(database, query, (name, number, key))
+    return str(rows[0][0]) if rows else None
+
+
+def _query(database: Path, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
     if not database.is_file():
-        return {}
-    query = "SELECT alias, version FROM registered_model_aliases WHERE name = ?"
+        return []
     place = f"file:{database}?mode=ro"
     try:
         with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as opened:
-            rows = opened.execute(query, (name,)).fetchall()
+            return opened.execute(query, values).fetchall()
     except sqlite3.Error as error:
         raise RegistryError(f"{database}: {error}") from error
+
+
+def _read_sqlite(database: Path, name: str) -> Mapping[str, int]:
+    query = "SELECT alias, version FROM registered_model_aliases WHERE name = ?"
+    rows = _query(database, query, (name,))
     return {str(alias): int(version) for alias, version in rows if alias in _OURS}

@@ -179,6 +179,9 @@ class ServingBackend(Protocol):
     ) -> dict[str, Any]:
         """The service's answer (V1 protocol) to rows of raw features by name.
 
+        The id of the request begins with `PROBE_PREFIX`: the platform asks, no caller, so
+        monitoring leaves it out.
+
         Args:
             service: Who is asked.
             rows: One prediction each.

@@ -11,6 +11,7 @@ from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import manifest_digest, revision_name
 from mlops_assets.serving.backend import Declaration, ServiceStatus
 from mlops_assets.serving.home import ServingHome, read_json, write_json
+from mlops_assets.serving.prediction_log.records import probe_id
 from mlops_assets.serving.split import Split, read_split, require_split
 from mlops_assets.serving.status import read_status
 
@@ -141,7 +142,9 @@ class EmbeddedServing:
     ) -> dict[str, Any]:
         """The service's answer to rows of raw features by name."""
         path = f"/v1/models/{_checked(service)}:predict"
-        headers = {"x-revision": revision} if revision is not None else {}
+        headers = {"x-request-id": probe_id()}
+        if revision is not None:
+            headers["x-revision"] = revision
         response = self._call("POST", path, {"instances": list(rows)}, headers)
         if response.status_code != httpx.codes.OK:
             reason = response.json().get("error", response.text[:500])

@@ -9,7 +9,12 @@ from mlops_assets.spec.data import ContractSpec, FeaturesSpec, SourceSpec, Split
 from mlops_assets.spec.history import HistorySpec
 from mlops_assets.spec.model import EstimatorSpec, EvaluationSpec, GatesSpec, Metric, RegistrySpec
 from mlops_assets.spec.monitoring import MonitoringSpec
-from mlops_assets.spec.operations import KubernetesSpec, ScheduleSpec, ServingSpec
+from mlops_assets.spec.operations import (
+    FreshnessSpec,
+    KubernetesSpec,
+    ScheduleSpec,
+    ServingSpec,
+)
 from mlops_assets.spec.retraining import RetrainingSpec
 from mlops_assets.spec.rollout import RolloutSpec
 
@@ -67,6 +72,10 @@ class ModelSpec(Document):
     """Its past as it truly came, for `mlops-assets backtest` and `replay`."""
     schedule: ScheduleSpec | None = None
     """When it runs by itself; by default only when asked."""
+    refresh: ScheduleSpec | None = None
+    """When its dataset alone is refreshed by itself, without training; by default never."""
+    freshness: FreshnessSpec = FreshnessSpec()
+    """When what Dagster shows is overdue; by default never."""
     kubernetes: KubernetesSpec = KubernetesSpec()
     """What its steps ask of a cluster."""
 

@@ -1,7 +1,7 @@
 """The operations part of a model document: serving, schedule and Kubernetes resources."""
 
 import functools
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
@@ -57,6 +57,15 @@ class ScheduleSpec(Document):
     """Cron expression of five fields: minute, hour, day of month, month, day of week."""
     timezone: TimeZone = "UTC"
     """IANA time zone of the cron expression."""
+
+
+class FreshnessSpec(Document):
+    """How old what Dagster shows may become before it is called overdue there. 1m at least."""
+
+    dataset: Duration | None = Field(None, ge=timedelta(minutes=1))
+    """Age of the newest snapshot of the dataset."""
+    monitoring: Duration | None = Field(None, ge=timedelta(minutes=1))
+    """Age of the newest `latest_verdict`."""
 
 
 class StepResources(Document):

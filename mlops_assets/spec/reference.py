@@ -152,10 +152,14 @@ def _pattern_words(metadata: list[Any]) -> str:
     return words.replace("<", "&lt;")
 
 
+def _limit(bound: object) -> str:
+    return write_duration(bound) if isinstance(bound, timedelta) else f"{bound:g}"
+
+
 def _limits(metadata: list[Any]) -> str:
     words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
     told = [
-        f"{word} {getattr(rule, name):g}"
+        f"{word} {_limit(getattr(rule, name))}"
         for rule in metadata
         for name, word in words.items()
         if getattr(rule, name, None) is not None

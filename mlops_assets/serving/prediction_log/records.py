@@ -1,5 +1,6 @@
 """What is logged of a prediction, and how it becomes rows of a table."""
 
+import uuid
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ from mlops_assets.serving.protocol.v1 import V1Decoder
 from mlops_assets.serving.protocol.v2 import decode_request
 
 FEATURE_PREFIX = "feature__"
+PROBE_PREFIX = "mlops-probe-"
+"""Begin of the id of a request that the platform itself sent, to see whether a service answers."""
 _NO_LIMIT = 2**40
 
 
@@ -173,6 +176,11 @@ class RowReader:
     def _probability(self, shares: list[float]) -> float:
         """Of class 1 for two classes, of the predicted class for more."""
         return shares[1] if len(shares) == 2 else max(shares)
+
+
+def probe_id() -> str:
+    """An id for a request of the platform's own."""
+    return f"{PROBE_PREFIX}{uuid.uuid4().hex}"
 
 
 def label_text(label: object) -> str:

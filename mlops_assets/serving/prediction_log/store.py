@@ -233,6 +233,11 @@ class PredictionStore:
         found = self._open(self.uri(service, table))
         return 0 if found is None else found.transaction_version(source) or 0
 
+    def table_version(self, service: str, table: str) -> int | None:
+        """Number of a table's last commit; None when there is no table."""
+        found = self._open(self.uri(service, table))
+        return None if found is None else int(found.version())
+
     def forget_before(self, service: str, table: str, day: date) -> bool:
         """Delete whole days before one, and files that no reader of the last day needs.
 
@@ -311,14 +316,19 @@ class PredictionStore:
             ["prediction_id", "row"], keep="first", maintain_order=True
         )
 
-    def count_events(
-        self, service: str, start: datetime | None = None, end: datetime | None = None
-    ) -> int:
-        """Rows of a window that somebody was answered with, those that came twice twice."""
+    def count_events(self, service: str, counts: pl.Expr, start: datetime, end: datetime) -> int:
+        """Rows of a window that somebody was answered with, those that came twice twice.
+
+        Args:
+            service: Whose.
+            counts: Which rows count.
+            start: Begin of the window, included.
+            end: Its end, excluded.
+        """
         table = self._open(self.uri(service, PREDICTIONS))
         if table is None:
             return 0
-        frame = _inside(_scan(table).filter(~pl.col("shadow")), start, end)
+        frame = _inside(_scan(table).filter(~pl.col("shadow") & counts), start, end)
         return int(frame.select(pl.len()).collect().item())
 
     def scan_failures(
