@@ -7,10 +7,12 @@ import sys
 import dagster as dg
 import pytest
 
+from mlops_assets.assets.monitoring import MONITORED
 from mlops_assets.automation.schedules import ASSETS
 from mlops_assets.definitions import defs as code_location
 from mlops_assets_tests.documents import churn_document
 
+EVERY_ASSET = {*ASSETS, "prediction_log", *MONITORED}
 HEAVY = {
     "mlflow", "evidently", "kserve", "feast", "sklearn", "kubernetes", "pandas", "matplotlib",
     "scipy", "pandera", "deltalake", "skops", "onnxruntime",
@@ -30,7 +32,7 @@ def test_the_code_location_loads_and_can_run(definitions: dg.Definitions) -> Non
 def test_each_model_has_its_assets_checks_and_job(definitions: dg.Definitions, model: str) -> None:
     graph = definitions.resolve_asset_graph()
     keys = {key for key in graph.get_all_asset_keys() if key.path[0] == model}
-    assert keys == {dg.AssetKey([model, asset]) for asset in (*ASSETS, "prediction_log")}
+    assert keys == {dg.AssetKey([model, asset]) for asset in EVERY_ASSET}
     for key in keys:
         node = graph.get(key)
         assert (node.group_name, node.tags["mlops/model"]) == (model, model)
@@ -41,6 +43,8 @@ def test_each_model_has_its_assets_checks_and_job(definitions: dg.Definitions, m
     checks = {(c.asset_key.path[1], c.name) for c in graph.asset_check_keys if c.asset_key in keys}
     assert {("dataset", "contract"), ("features", "no_giveaway")} < checks
     assert ("evaluation", "beats_baseline") in checks
+    assert {("drift_report", "no_drift"), ("drift_report", "data_quality")} < checks
+    assert ("performance_report", "performance") in checks
     assert definitions.resolve_job_def(f"{model}_pipeline").tags["mlops/model"] == model
 
 
@@ -60,4 +64,4 @@ def test_a_component_is_made_of_attributes_alone() -> None:
 
     component = ModelPipeline.from_attributes_dict(attributes=churn_document())
     loaded = dg.component_defs(component=component)
-    assert {key.path[-1] for key in loaded.resolve_all_asset_keys()} == {*ASSETS, "prediction_log"}
+    assert {key.path[-1] for key in loaded.resolve_all_asset_keys()} == EVERY_ASSET

@@ -170,7 +170,7 @@ def build_latest_verdict(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset without partitions: the newest window, and what retraining decided."""
 
     @dg.asset(
-        **asset_attributes(spec, LATEST, set(), None),
+        **asset_attributes(spec, LATEST, {"python"}, None),
         description=f"The newest judged window of {spec.name}, and the last decision on training.",
         deps=[dg.AssetKey([spec.name, name]) for name in (DRIFT, PERFORMANCE)],
         freshness_policy=freshness_of(spec.freshness.monitoring),
