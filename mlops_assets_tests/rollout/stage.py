@@ -3,7 +3,9 @@
 import contextlib
 import http.client
 import json
+import os
 import random
+import signal
 import threading
 import time
 from collections import Counter
@@ -59,15 +61,27 @@ class ToldNotifier:
 
 @dataclass
 class Stage:
-    """One home with a gateway; each test plays with a service of its own."""
+    """One home with a gateway; each test plays with a service of its own, one at a time."""
 
     home: Path
     tracking: Tracking
     port: int
+    gateways: contextlib.ExitStack
     n_services: int = 0
 
+    def start_gateway(self) -> None:
+        """A gateway of this home; it ends with the stage, if not before."""
+        self.gateways.enter_context(running_gateway(self.home, self.port))
+
+    def kill_gateway(self) -> None:
+        """Its end, in the midst of whatever it does."""
+        found = json.loads(ServingHome.under(self.home).gateway.read_text())
+        os.kill(int(found["pid"]), signal.SIGKILL)
+
     def play(self, rollout: RolloutSpec, **changes: Any) -> "Play":
-        """A model whose document has a rollout."""
+        """A model whose document has a rollout. The one before it is withdrawn."""
+        if self.n_services:
+            EmbeddedServing(self.home).delete(f"toy{self.n_services}")
         self.n_services += 1
         spec = toy_spec(f"toy{self.n_services}", ready_timeout_seconds=90)
         trusted = EstimatorSpec(estimator=spec.model.estimator, trusted_types=[TRUSTED])
@@ -89,8 +103,10 @@ def set_stage(home: Path) -> Iterator[Stage]:
     home.mkdir(parents=True, exist_ok=True)
     tracking = Tracking(f"sqlite:///{home}/mlflow.db", f"file://{home}/mlartifacts")
     port = find_free_port()
-    with running_gateway(home, port):
-        yield Stage(home, tracking, port)
+    with contextlib.ExitStack() as gateways:
+        stage = Stage(home, tracking, port, gateways)
+        stage.start_gateway()
+        yield stage
 
 
 @dataclass
@@ -154,7 +170,7 @@ class Play:
         return ticked
 
     def follow(
-        self, until: Callable[[RolloutState], bool], seconds: float = 150.0, pause: float = 0.15
+        self, until: Callable[[RolloutState], bool], seconds: float = 240.0, pause: float = 0.25
     ) -> RolloutState:
         """Ticks until the state is as wanted."""
         deadline = time.monotonic() + seconds
@@ -178,10 +194,18 @@ class Play:
 
 @dataclass
 class Callers:
-    """What callers of one service saw: statuses by revision, and their own truths."""
+    """What callers of one service saw: statuses by revision, and whose answers in which order."""
 
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
+    answers: list[tuple[dict[str, float], str]] = field(default_factory=list)
     n_lost: int = 0
+
+    def wait_for(self, n: int, seconds: float = 120.0) -> None:
+        """Return once so many requests were answered."""
+        deadline = time.monotonic() + seconds
+        while self.n() < n:
+            assert time.monotonic() < deadline, self.statuses
+            time.sleep(0.05)
 
     def n(self, revision: str | None = None) -> int:
         """Answers of a revision, or of all."""
@@ -209,7 +233,12 @@ def draw_truth(row: dict[str, float], rng: Rng) -> int:
 
 @contextlib.contextmanager
 def calling(
-    play: Play, *, n_callers: int = 2, tell_truth: bool = False, pause: float = 0.005
+    play: Play,
+    *,
+    n_callers: int = 2,
+    tell_truth: bool = False,
+    pause: float = 0.01,
+    draw: Callable[[Rng], dict[str, float]] = draw_row,
 ) -> Iterator[Callers]:
     """Callers that ask again and again, each over one connection, until the block is left."""
     seen, done = Callers(), threading.Event()
@@ -220,7 +249,7 @@ def calling(
         rng, truths = random.Random(seed), []
         connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=40)
         while not done.is_set():
-            row = draw_row(rng)
+            row = draw(rng)
             try:
                 connection.request("POST", path, json.dumps({"instances": [row]}))
                 answer = connection.getresponse()
@@ -230,7 +259,9 @@ def calling(
                 connection.close()
                 time.sleep(0.05)
                 continue
-            seen.statuses[answer.headers.get("x-revision", ""), answer.status] += 1
+            revision = answer.headers.get("x-revision", "")
+            seen.statuses[revision, answer.status] += 1
+            seen.answers.append((row, revision))
             if tell_truth and answer.status == 200:
                 found = json.loads(body)
                 truths.append({"id": found["id"], "value": draw_truth(row, rng)})
