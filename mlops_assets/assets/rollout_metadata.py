@@ -1,6 +1,7 @@
 """What the Dagster page of a service shows of its rollout: words, a plot, a check a criterion."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,8 +15,8 @@ _WORST_FIRST: tuple[Verdict, ...] = ("harmful", "unknown", "undecided", "healthy
 
 
 def rollout_metadata(state: RolloutState) -> dict[str, Any]:
-    """Metadata of one step: where it stands, why, the numbers, and how it came there."""
-    last = state.history[-1] if state.history else None
+    """Metadata of one step: where it stands, why, the last numbers, and how it came there."""
+    judged = next((look for look in reversed(state.history) if look.readings), None)
     metadata: dict[str, Any] = {
         "rollout/phase": state.phase,
         "rollout/reason": state.reason,
@@ -26,12 +27,13 @@ def rollout_metadata(state: RolloutState) -> dict[str, Any]:
         "rollout/traffic_percent": state.traffic.challenger,
         "rollout/traffic": str(state.traffic),
     }
-    if last is not None:
-        metadata["rollout/verdict"] = last.verdict
-        metadata["rollout/requests"] = last.n_challenger
+    if state.history:
         metadata["rollout/plot"] = dg.MetadataValue.md(picture("rollout", draw_rollout(state)))
-        if last.readings:
-            metadata["rollout/criteria"] = dg.MetadataValue.md(_table(last))
+    if judged is not None:
+        metadata["rollout/verdict"] = judged.verdict
+        metadata["rollout/requests"] = judged.n_challenger
+        metadata["rollout/judged"] = _when(judged)
+        metadata["rollout/criteria"] = dg.MetadataValue.md(_table(judged))
     if state.commands:
         metadata["rollout/commands"] = dg.MetadataValue.md(
             "\n".join(
@@ -72,13 +74,13 @@ def criterion_check_specs(
 def criterion_checks(
     key: dg.AssetKey, criteria: tuple[Criterion, ...], state: RolloutState | None
 ) -> list[dg.AssetCheckResult]:
-    """What the last look said of each criterion.
+    """What the last look that judged it said of each criterion.
 
-    A check passes when its criterion is healthy, or when there is nothing to judge. What is not
-    proven, or not known, is a warning; harm is an error.
+    A check passes when its criterion is healthy, or when it was never judged. What is not proven,
+    or not known, is a warning; harm is an error.
     """
-    last = state.history[-1] if state is not None and state.history else None
-    return [_check(key, criterion, last) for criterion in criteria]
+    looks = state.history if state is not None else ()
+    return [_check(key, criterion, looks) for criterion in criteria]
 
 
 def picture(name: str, content: bytes) -> str:
@@ -86,17 +88,18 @@ def picture(name: str, content: bytes) -> str:
     return f"![{name}](data:image/png;base64,{base64.b64encode(content).decode()})"
 
 
-def _check(key: dg.AssetKey, criterion: Criterion, last: Evaluation | None) -> dg.AssetCheckResult:
-    readings = [
-        reading
-        for reading in (last.readings if last is not None else ())
-        if reading.criterion.partition("[")[0] == criterion.title
-    ]
-    if last is None or not readings:
-        reason = "no rollout was judged by it yet" if last is None else "not judged in this phase"
+def _check(
+    key: dg.AssetKey, criterion: Criterion, looks: Sequence[Evaluation]
+) -> dg.AssetCheckResult:
+    judged = next((look for look in reversed(looks) if _readings_of(criterion, look)), None)
+    if judged is None:
         return dg.AssetCheckResult(
-            asset_key=key, check_name=criterion.title, passed=True, description=reason
+            asset_key=key,
+            check_name=criterion.title,
+            passed=True,
+            description="no rollout was judged by it yet",
         )
+    readings = _readings_of(criterion, judged)
     worst = min(readings, key=lambda reading: _WORST_FIRST.index(reading.verdict))
     is_harm = worst.verdict == "harmful"
     return dg.AssetCheckResult(
@@ -104,10 +107,11 @@ def _check(key: dg.AssetKey, criterion: Criterion, last: Evaluation | None) -> d
         check_name=criterion.title,
         passed=worst.verdict == "healthy",
         severity=dg.AssetCheckSeverity.ERROR if is_harm else dg.AssetCheckSeverity.WARN,
-        description=f"{worst.verdict}: {worst.reason}",
+        description=f"{worst.verdict}: {worst.reason} ({_when(judged)})",
         metadata={
             "verdict": worst.verdict,
             "reason": worst.reason,
+            "judged": _when(judged),
             **{
                 name: value
                 for name in ("stable", "challenger", "difference", "low", "high", "limit")
@@ -117,6 +121,14 @@ def _check(key: dg.AssetKey, criterion: Criterion, last: Evaluation | None) -> d
             "n_challenger": worst.n_challenger,
         },
     )
+
+
+def _readings_of(criterion: Criterion, look: Evaluation) -> list[Reading]:
+    return [r for r in look.readings if r.criterion.partition("[")[0] == criterion.title]
+
+
+def _when(look: Evaluation) -> str:
+    return f"{look.at:%Y-%m-%d %H:%M:%S} UTC, {look.phase}"
 
 
 def _describe(criterion: Criterion) -> str:

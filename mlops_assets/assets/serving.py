@@ -245,12 +245,12 @@ def _describe(
         metadata["example_answer"] = dg.MetadataValue.json(json.loads(json.dumps(outcome.answer)))
     if outcome.state is not None:
         metadata |= rollout_metadata(outcome.state)
-        metadata |= _shadow(world, spec, outcome.state)
+        metadata |= describe_shadow(world, spec, outcome.state)
     return live, metadata
 
 
-def _shadow(world: World, spec: ModelSpec, state: RolloutState) -> dict[str, Any]:
-    """What the shadow answered, when requests are mirrored or were a moment ago."""
+def describe_shadow(world: World, spec: ModelSpec, state: RolloutState) -> dict[str, Any]:
+    """Metadata of what the shadow answered, when requests are mirrored or were a moment ago."""
     mirrored = [e for e in state.history if e.phase == "shadow"]
     if not mirrored or state.step > 0 or not isinstance(world.source, AnswerSource):
         return {}

@@ -2,19 +2,17 @@
 
 import random
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlops_assets.rollout.metrics_source import AnswerSource
-from mlops_assets.rollout.shadow_report import ShadowReport, build_shadow_report
+from mlops_assets.assets.serving import describe_shadow
 from mlops_assets.rollout.state import RolloutState
-from mlops_assets.rollout.world import ask_of_source, read_subject
 from mlops_assets.spec.rollout import CriterionSpec, RolloutSpec, ShadowStageSpec, WatchSpec
 from mlops_assets_tests.rollout.faulty import write_linear
-from mlops_assets_tests.rollout.stage import Play, Stage, calling, draw_row, set_stage
+from mlops_assets_tests.rollout.stage import Stage, calling, draw_row, set_stage
 
 SECOND = timedelta(seconds=1)
 ERRORS = CriterionSpec(metric="error_ratio", margin=0.06)
@@ -88,24 +86,15 @@ def test_a_shadow_answers_nobody_until_it_is_promoted(
 
         state = play.follow(is_left)
         assert answered_by == {"v1"}
-        report = _report(play, state)
+        told = describe_shadow(play.world, play.spec, state)
         state = play.follow(is_over)
     assert state.phase == "succeeded", state.reason
     assert play.answering == {"v2": 100}
     assert callers.errors() == {}
-    assert report.n_pairs >= 60
-    assert 0.8 < (report.agreement_ratio or 0) < 1
-    assert all(each.stable != each.challenger for each in report.differences)
-
-
-def _report(play: Play, state: RolloutState) -> ShadowReport:
-    source = play.world.source
-    assert isinstance(source, AnswerSource)
-    declared = play.world.serving.declaration(play.spec.service)
-    subject = read_subject(play.world, play.spec, declared)
-    question = ask_of_source(play.world, play.spec, state, subject, datetime.now(UTC))
-    asked = question.model_copy(update={"since": state.started_at, "mirrored": True})
-    return build_shadow_report(source.answers(asked, ()), subject, ())
+    assert told["shadow/rows"] >= 60
+    assert 0.8 < told["shadow/agreement"] < 1
+    assert str(told["shadow/differences"].value).startswith("| id | served | new version | apart |")
+    assert str(told["shadow/picture"].value).startswith("![shadow](data:image/png;base64,")
 
 
 def test_callers_of_an_ab_test_stay_with_their_version(
