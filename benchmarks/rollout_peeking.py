@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from mlops_assets.rollout.evidence import Histogram, Moments
 from mlops_assets.rollout.likelihood import flag_difference
+from mlops_assets.rollout.measures import Histogram, Moments
 from mlops_assets.rollout.sequential import (
     error_difference,
     normal_half_width,

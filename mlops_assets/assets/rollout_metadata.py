@@ -6,10 +6,11 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.rollout.history import Evaluation, Reading, Verdict
 from mlops_assets.rollout.pictures import draw_rollout, draw_shadow
 from mlops_assets.rollout.policy import Criterion
 from mlops_assets.rollout.shadow_report import ShadowReport
-from mlops_assets.rollout.state import Evaluation, Reading, RolloutState, Verdict
+from mlops_assets.rollout.state import RolloutState
 
 _WORST_FIRST: tuple[Verdict, ...] = ("harmful", "unknown", "undecided", "healthy")
 

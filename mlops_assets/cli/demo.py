@@ -30,7 +30,7 @@ def rollout(
     With `make run` up; takes about two minutes. Exit code 1: it did not end as it should.
     """
     from mlops_assets.platform.demo import show_rollout
-    from mlops_assets.rollout.state import PROMOTED
+    from mlops_assets.rollout.phases import PROMOTED
 
     found, project = locate(home)
     state = show_rollout(found, project, model, lambda line: typer.echo(line, err=True), bad=bad)

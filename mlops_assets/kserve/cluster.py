@@ -15,9 +15,8 @@ from typing import Any
 
 import httpx
 
-from mlops_assets.errors import ClusterApiError, FieldConflictError, ServingError
+from mlops_assets.errors import ClusterApiError, ServingError
 from mlops_assets.kserve.api import (
-    FIELD_MANAGER,
     INFERENCE_SERVICES,
     PODS,
     ClusterApi,
@@ -32,17 +31,15 @@ from mlops_assets.kserve.capabilities import (
     require_mode,
     require_shares,
 )
-from mlops_assets.kserve.edits import SHARE_FIELDS
 from mlops_assets.kserve.judgement import build_status
-from mlops_assets.kserve.knative import render_knative
 from mlops_assets.kserve.manifest import PORT, revision_name
 from mlops_assets.kserve.observation import Observed, observe
 from mlops_assets.kserve.owned import ChangedMeanwhileError, OwnedText
 from mlops_assets.kserve.pod_settings import PodSettings
 from mlops_assets.kserve.pods import Patience
 from mlops_assets.kserve.predicting import PredictCall
-from mlops_assets.kserve.standard import render_standard
 from mlops_assets.kserve.validation import require_valid
+from mlops_assets.kserve.writing import ServiceWriter
 from mlops_assets.serving.backend import Declaration, ServiceStatus
 from mlops_assets.serving.split import Split, require_split
 
@@ -84,6 +81,9 @@ class KServeCluster:
         self._api = api
         self._settings = settings or ClusterSettings()
         self._declarations = OwnedText(api, "manifest")
+        self._writer = ServiceWriter(
+            api, self._declarations, self._settings.take_over, self._settings.pods
+        )
         self._capabilities: Capabilities | None = None
         self._http = httpx.Client(timeout=api.timeout_seconds, trust_env=False)
 
@@ -140,7 +140,7 @@ class KServeCluster:
         """Take the next step towards what is declared, unless a person set the shares."""
         observed = self._observe(service)
         if observed.edited_shares is None:
-            self._converge(observed)
+            self._writer.converge(observed)
 
     def wait_ready(self, service: str, version: int, timeout_seconds: float) -> ServiceStatus:
         """The status once the revision of this version is ready and has the traffic.
@@ -160,7 +160,7 @@ class KServeCluster:
                     raise ServingError(f"service {service}: {status.reason}")
                 reason = reason if status is None else status.reason
                 if observed.edited_shares is None:
-                    self._converge(observed)
+                    self._writer.converge(observed)
             except ClusterApiError as error:
                 if not is_retryable(error):
                     raise
@@ -253,7 +253,7 @@ class KServeCluster:
             n_shared = len(set(shares) - {declared.stable})
             require_shares(self.capabilities, self._settings.mode, n_shared)
             try:
-                self._store(observed, declared)
+                self._writer.store(observed, declared)
             except ChangedMeanwhileError as error:
                 last = error
                 time.sleep(_ROUND_SECONDS)
@@ -264,84 +264,6 @@ class KServeCluster:
             f"{last}"
         ) from last
 
-    def _store(self, observed: Observed, declared: Declared) -> None:
-        """Have the server check it, write it down, then have the InferenceService say it.
-
-        A new service is made first, since what is written down belongs to it.
-        """
-        rendered = self._render(observed, declared)
-        self._send(rendered, dry_run=True)
-        is_new = observed.service is None
-        if is_new:
-            self._send(rendered)
-        if observed.declared is None or observed.declared.to_text() != declared.to_text():
-            self._declarations.write(observed.name, declared.to_text(), observed.token)
-        if not is_new:
-            self._send(rendered)
-
-    def _converge(self, observed: Observed) -> None:
-        """Take the next step towards what is declared, if there is one."""
-        if observed.declared is None:
-            return
-        rendered = self._render(observed, observed.declared)
-        if not is_said(rendered, observed.service or {}):
-            try:
-                self._send(rendered)
-            except ChangedMeanwhileError:
-                return  # the next look sees what changed
-
-    def _render(self, observed: Observed, declared: Declared) -> dict[str, Any]:
-        """The object to apply now, for the version of it that was read."""
-        if observed.mode == "Knative":
-            rendered = render_knative(declared, observed.knative)
-        else:
-            rendered = render_standard(declared, observed.still_serving(declared))
-        if self._settings.pods is not None:
-            rendered = self._settings.pods.on_service(rendered)
-        if observed.service is not None:
-            runs_in = (observed.service.get("status") or {}).get("deploymentMode", observed.mode)
-            if runs_in != observed.mode:
-                raise ServingError(
-                    f"service {observed.name} runs in mode {runs_in}, which KServe never changes; "
-                    f"delete it to have it in mode {observed.mode}"
-                )
-            version = observed.service["metadata"]["resourceVersion"]
-            rendered["metadata"]["resourceVersion"] = version
-        return rendered
-
-    def _send(self, rendered: dict[str, Any], *, dry_run: bool = False) -> None:
-        """Server-side apply, as the one manager of the fields that we declare."""
-        force = self._settings.take_over
-        for attempt in (1, 2):
-            try:
-                self._api.apply(INFERENCE_SERVICES, rendered, force=force, dry_run=dry_run)
-            except ClusterApiError as error:
-                if error.status != 409:
-                    raise
-                if not error.causes:
-                    raise ChangedMeanwhileError(str(error)) from error
-                if attempt == 2 or not _may_take(error):
-                    raise _field_conflict(rendered, error) from error
-                force = True
-            else:
-                return
-
-
-def is_said(wanted: Any, found: Any) -> bool:
-    """Whether an object says all that is wanted, and shares no requests beyond that.
-
-    >>> is_said({"spec": {"a": 1}}, {"spec": {"a": 1, "defaulted": 2}})
-    True
-    """
-    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        extra = {"canary", "canaryTrafficPercent"} & (set(found) - set(wanted))
-        named = all(is_said(item, found.get(name)) for name, item in wanted.items())
-        return named and not extra
-    if isinstance(wanted, list) and isinstance(found, list):
-        same = len(wanted) == len(found)
-        return same and all(map(is_said, wanted, found))
-    return bool(wanted == found)
-
 
 def _require_declared(observed: Observed, revision: str) -> None:
     if observed.service is None or observed.declared is None:
@@ -350,24 +272,6 @@ def _require_declared(observed: Observed, revision: str) -> None:
         raise ServingError(
             f"service {observed.name} declares revision {observed.declared.stable}, not {revision}"
         )
-
-
-def _may_take(error: ClusterApiError) -> bool:
-    """Whether all fields in conflict may be overwritten: those of an earlier write of ours that was
-    no apply, and shares, which whoever calls has read."""
-    return all(
-        f'"{FIELD_MANAGER}"' in message or field.startswith(SHARE_FIELDS)
-        for field, message in error.causes
-    )
-
-
-def _field_conflict(rendered: Mapping[str, Any], error: ClusterApiError) -> FieldConflictError:
-    fields = ", ".join(f"{field} ({message})" for field, message in error.causes)
-    return FieldConflictError(
-        f"InferenceService {rendered['metadata']['name']}: somebody else set what we declare: "
-        f"{fields}. Nothing was changed. Take the edit into the model's document or undo it, or "
-        "allow to overwrite it (take_over)"
-    )
 
 
 def _checked(service: str) -> str:

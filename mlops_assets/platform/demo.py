@@ -25,7 +25,8 @@ from mlops_assets.platform.models import known_documents, require_known
 from mlops_assets.platform.rollouts import describe, read_rollout
 from mlops_assets.platform.sabotage import write_broken_copy
 from mlops_assets.platform.variation import vary
-from mlops_assets.rollout.state import PROMOTED, RolloutState
+from mlops_assets.rollout.phases import PROMOTED
+from mlops_assets.rollout.state import RolloutState
 from mlops_assets.spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
 """What the evidence says of all criteria together: a verdict with its numbers, in words.
 
 Here: `assess`, from evidence and policy to an `Assessment`; `kept_levels`, what a promoted version
-is held against; `split_problem`, whether an A/B test may be read at all.
-Not here: one criterion's comparisons (`comparison.py`), and what follows (`decision.py`).
+is held against.
+Not here: one criterion's comparisons (`comparison.py`), whether an A/B test may be read at all
+(`split_check.py`), and what follows (`decision.py`).
 
 The alpha of the policy is the chance that a version which is not worse than allowed is ever called
 harmful, by any comparison in any stage; all of them share it. That a version which is worse is
@@ -13,14 +14,15 @@ promoted only if the very comparison that it fails is wrong, at the last step.
 import math
 from collections.abc import Mapping, Sequence
 
-from mlops_assets.rollout.comparison import Measured, Rule, compare
-from mlops_assets.rollout.evidence import Arm, Evidence, Histogram, Moments, Record, Traffic
+from mlops_assets.rollout.comparison import Measured, compare
+from mlops_assets.rollout.evidence import Arm, Evidence
+from mlops_assets.rollout.history import Reading, Verdict
+from mlops_assets.rollout.measures import Histogram, Moments
+from mlops_assets.rollout.phases import Phase
 from mlops_assets.rollout.policy import Criterion, RolloutPolicy
-from mlops_assets.rollout.sequential import error_difference, quantile_interval, split_evidence
-from mlops_assets.rollout.state import Phase, Reading, Verdict
-
-SPLIT_ALPHA = 0.01
-"""Chance that a right split is ever taken for a wrong one; it holds a rollout and ends none."""
+from mlops_assets.rollout.record import Record
+from mlops_assets.rollout.rule import Rule
+from mlops_assets.rollout.sequential import error_difference, quantile_interval
 
 _MOST_TOLD = 3
 _PROTECTING = ("error_ratio", "latency")
@@ -116,27 +118,6 @@ def kept_levels(evidence: Evidence, policy: RolloutPolicy, phase: Phase) -> dict
         allowed = criterion.margin * top if criterion.relative else criterion.margin
         found[criterion.title] = top + max(allowed, criterion.margin_seconds)
     return found
-
-
-def split_problem(evidence: Evidence, traffic: Traffic) -> str | None:
-    """Why the split is not what the router was told, in words; None while nothing says so.
-
-    An A/B test whose arms are not filled as intended compares groups that differ in more than the
-    version, so its numbers are not read.
-    """
-    arms: tuple[Arm, ...] = ("stable", "challenger", "baseline")
-    shares = {str(arm): float(getattr(traffic, arm)) for arm in arms if getattr(traffic, arm)}
-    counts = {str(arm): float(found.n_sent) for arm, found in evidence.arms.items()}
-    if len(shares) < 2 or not any(counts.get(arm) for arm in shares):
-        return None
-    strength = split_evidence(counts, shares)
-    if strength < 1 / SPLIT_ALPHA:
-        return None
-    found = ", ".join(f"{counts.get(arm, 0):,.0f} {arm} ({s:g} %)" for arm, s in shares.items())
-    return (
-        f"the split is not what it should be: {found}; evidence {strength:,.3g} to 1, "
-        f"{1 / SPLIT_ALPHA:g} needed. The arms may differ in more than the version"
-    )
 
 
 def _reference(evidence: Evidence, phase: Phase) -> Arm:

@@ -6,7 +6,7 @@ loses less that way than an even split would cost, and the answer takes longer.
 
 import numpy as np
 
-from mlops_assets.rollout.evidence import Moments
+from mlops_assets.rollout.measures import Moments
 from mlops_assets.rollout.sequential import FEWEST_UNITS, mean_variance
 
 _DRAWS = 10_000

@@ -14,8 +14,9 @@ from typing import Literal
 from mlops_assets.errors import RolloutError
 from mlops_assets.kserve.manifest import MODEL_VERSION, revision_name
 from mlops_assets.modeling.mlflow_registry import CHALLENGER, PREVIOUS
+from mlops_assets.rollout.phases import PROMOTED
 from mlops_assets.rollout.presets import build_policy
-from mlops_assets.rollout.state import PROMOTED, RolloutState, VersionRef
+from mlops_assets.rollout.state import RolloutState, VersionRef
 from mlops_assets.rollout.world import World
 from mlops_assets.serving.backend import Declaration
 from mlops_assets.spec import ModelSpec

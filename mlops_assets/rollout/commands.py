@@ -20,8 +20,9 @@ from datetime import datetime
 
 from mlops_assets.rollout.assessment import kept_levels
 from mlops_assets.rollout.evidence import Evidence
+from mlops_assets.rollout.phases import Ending, Phase
 from mlops_assets.rollout.policy import RolloutPolicy
-from mlops_assets.rollout.state import Command, CommandKind, Ending, Hold, Phase, RolloutState
+from mlops_assets.rollout.state import Command, CommandKind, Hold, RolloutState
 from mlops_assets.rollout.transitions import advance, end, go_back, go_to, hold, next_step
 
 BEFORE_PROMOTION: tuple[Phase, ...] = ("pending", "shadow", "step", "baking", "awaiting_approval")

@@ -10,9 +10,11 @@ from datetime import datetime
 
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.counters import CounterReader, Counters, Window
-from mlops_assets.rollout.evidence import Arm, ArmEvidence, Histogram, Measure, Moments, Record
+from mlops_assets.rollout.evidence import Arm, ArmEvidence
+from mlops_assets.rollout.measures import Histogram, Measure, Moments
 from mlops_assets.rollout.metrics_source import Measured, Question
 from mlops_assets.rollout.policy import Criterion
+from mlops_assets.rollout.record import Record
 from mlops_assets.serving.predictor.metrics import BUCKETS_SECONDS
 
 

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from mlops_assets.rollout.assessment import Assessment, assess, split_problem
+from mlops_assets.rollout.assessment import Assessment, assess
 from mlops_assets.rollout.bandit import challenger_percent
-from mlops_assets.rollout.evidence import Moments, Traffic
-from mlops_assets.rollout.state import PROMOTED, RolloutState
+from mlops_assets.rollout.evidence import Traffic
+from mlops_assets.rollout.measures import Moments
+from mlops_assets.rollout.phases import PROMOTED
+from mlops_assets.rollout.split_check import split_problem
+from mlops_assets.rollout.state import RolloutState
 from mlops_assets.rollout.tick import Outcome, Tick
 from mlops_assets.rollout.transitions import end, go_back
 

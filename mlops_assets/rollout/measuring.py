@@ -17,14 +17,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mlops_assets.rollout.evidence import (
-    Arm,
-    ArmEvidence,
-    Counts,
-    Histogram,
-    Measure,
-    Moments,
-)
+from mlops_assets.rollout.evidence import Arm, ArmEvidence
+from mlops_assets.rollout.measures import Counts, Histogram, Measure, Moments
 from mlops_assets.rollout.metrics_source import Question, Subject
 from mlops_assets.rollout.policy import MOST_SLICES, Criterion
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pydantic import AwareDatetime, Field
 
-from mlops_assets.rollout.evidence import Arm, ArmEvidence, Record
+from mlops_assets.rollout.evidence import Arm, ArmEvidence
 from mlops_assets.rollout.policy import Criterion
+from mlops_assets.rollout.record import Record
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,8 +7,9 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.rollout.history import Evaluation, Reading
 from mlops_assets.rollout.shadow_report import ShadowReport
-from mlops_assets.rollout.state import Evaluation, Reading, RolloutState
+from mlops_assets.rollout.state import RolloutState
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

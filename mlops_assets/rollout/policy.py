@@ -9,14 +9,10 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from mlops_assets.rollout.evidence import Record, Traffic
-from mlops_assets.spec.rollout import (
-    Better,
-    CriterionMetric,
-    QualityMetric,
-    Strategy,
-    Weekday,
-)
+from mlops_assets.rollout.evidence import Traffic
+from mlops_assets.rollout.record import Record
+from mlops_assets.spec.criterion import Better, CriterionMetric, QualityMetric
+from mlops_assets.spec.rollout import Strategy, Weekday
 
 MOST_SLICES = 10
 """Slices of one criterion that are judged; the alpha of a sliced criterion is shared among them."""

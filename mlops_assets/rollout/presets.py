@@ -9,15 +9,9 @@ from datetime import timedelta
 
 from mlops_assets.rollout.policy import Bandit, Criterion, Freeze, RolloutPolicy, ShadowStage
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec.criterion import Better, CriterionMetric, CriterionSpec, QualityMetric
 from mlops_assets.spec.data import Task
-from mlops_assets.spec.rollout import (
-    Better,
-    CriterionMetric,
-    CriterionSpec,
-    QualityMetric,
-    RolloutSpec,
-    Strategy,
-)
+from mlops_assets.spec.rollout import RolloutSpec, Strategy
 
 
 @dataclass(frozen=True, slots=True)

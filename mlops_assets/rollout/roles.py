@@ -12,7 +12,8 @@ from typing import Any, get_args
 
 from mlops_assets.kserve.manifest import ENTITY_KEY
 from mlops_assets.rollout.evidence import Arm, Traffic
-from mlops_assets.rollout.state import PROMOTED, RolloutState
+from mlops_assets.rollout.phases import PROMOTED
+from mlops_assets.rollout.state import RolloutState
 from mlops_assets.serving.backend import Declaration
 
 Manifest = Mapping[str, Any]

@@ -5,11 +5,11 @@ the first that misses is wrong far more often. The intervals here hold at all lo
 probability 1 - alpha or more they never miss, so a rollout may look every few seconds and act at
 any of them.
 
-Here: differences of error ratios, of means and of latency quantiles, the distance of two
-distributions, and the check of the split itself. Each end of an interval has an alpha of its own:
-`alpha_low` is the chance that the truth is ever below the low end, `alpha_high` above the high one.
-Not here: the likelihood ratios behind shares and quantiles (`likelihood.py`), what the limits are
-and what follows (`assessment.py`).
+Here: differences of error ratios, of means and of latency quantiles, and the distance of two
+distributions. Each end of an interval has an alpha of its own: `alpha_low` is the chance that the
+truth is ever below the low end, `alpha_high` above the high one.
+Not here: the likelihood ratios behind shares and quantiles (`likelihood.py`), the check of the
+split (`split_check.py`), what the limits are and what follows (`assessment.py`).
 
 Values of one unit (a caller) resemble each other. Flags, quantiles and counts weigh n values as
 n / design effect; means take the spread between units. That this stays valid while callers come
@@ -20,14 +20,13 @@ units, like the design effect itself.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlops_assets.rollout.evidence import Counts, Histogram, Moments, design_effect
-from mlops_assets.rollout.likelihood import flag_difference, log_gamma, share_bound
+from mlops_assets.rollout.likelihood import flag_difference, share_bound
+from mlops_assets.rollout.measures import Counts, Histogram, Moments, design_effect
 
 Floats = NDArray[np.float64]
 
@@ -259,40 +258,6 @@ def distribution_distance(
     nearest = np.maximum(np.maximum(inner_low, -inner_high), 0)
     farthest = np.maximum(np.abs(outer_low), np.abs(outer_high))
     return Interval(float(nearest.sum() / 2), float(min(farthest.sum() / 2, 1)))
-
-
-def split_evidence(counts: Mapping[str, float], expected: Mapping[str, float]) -> float:
-    """Evidence that units are not shared as the router was told: 1 is none, 100 is strong.
-
-    The likelihood ratio between a mixture of all splits around the expected one and the expected
-    one itself. It may be looked at after each unit: while the split is right, it ever exceeds
-    1 / alpha with a chance of at most alpha.
-
-    Args:
-        counts: Units by arm.
-        expected: Share by arm, each above 0, of any scale.
-
-    Source: Lindon and Malek (2022), NeurIPS 35, Anytime-Valid Inference for Multinomial Count Data.
-
-    >>> round(split_evidence({"a": 5010, "b": 4990}, {"a": 50, "b": 50}), 2)
-    0.1
-    >>> split_evidence({"a": 5250, "b": 4750}, {"a": 50, "b": 50}) > 1000
-    True
-    """
-    arms = sorted(expected)
-    n = np.asarray([counts.get(arm, 0.0) for arm in arms], dtype=np.float64)
-    shares = np.asarray([expected[arm] for arm in arms], dtype=np.float64)
-    shares = shares / shares.sum()
-    prior = _SPLIT_UNITS * shares
-    log_mixture = (
-        log_gamma(prior.sum())
-        - log_gamma(prior.sum() + n.sum())
-        + (log_gamma(prior + n) - log_gamma(prior)).sum()
-    )
-    return float(np.exp(min(log_mixture - (n * np.log(shares)).sum(), 700.0)))
-
-
-_SPLIT_UNITS = 100.0  # the mixture is as wide as 100 units would tell: splits off by 5 points
 
 
 def _weighed(sums: Moments) -> tuple[float, float]:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from mlops_assets.rollout.evidence import Record
 from mlops_assets.rollout.measuring import FEATURE_PREFIX, frequent_values, pair_answers
 from mlops_assets.rollout.metrics_source import Subject
+from mlops_assets.rollout.record import Record
 
 _MOST_DIFFERENCES = 20
 _MOST_POINTS = 1_000

@@ -2,55 +2,25 @@
 
 Here: `RolloutState`, a value that never changes; what happens to it gives a new one. `to_storage`
 and `from_storage` are the only doors to its stored form, a text of at most 200 kB.
-Not here: what the next state is (`decision.py`), and where the text is kept (`store.py`).
-
-pending           the challenger starts; it has no traffic
-shadow            it gets a copy of each request
-step              it has its share of step k
-baking            the last step has passed and is held for a while
-awaiting_approval a person is asked
-promoting         traffic and aliases go to it, all at once
-watching          it serves everybody and is watched; the former version is warm
-succeeded         it stays
-rolling_back      traffic goes back to the stable version
-rolled_back       ended: harm, nothing proven in time, or a person's word
-failed            ended: the challenger could not run
-aborted           ended: a person stopped it, or a newer version took its place
+Not here: its phases (`phases.py`), looks at the evidence (`history.py`), what the next state is
+(`decision.py`), and where the text is kept (`store.py`).
 """
 
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
 from mlops_assets.errors import RolloutError
-from mlops_assets.rollout.evidence import Record, Traffic
+from mlops_assets.rollout.evidence import Traffic
+from mlops_assets.rollout.history import Evaluation, thinned
+from mlops_assets.rollout.phases import ENDED, Ending, Phase
+from mlops_assets.rollout.record import Record
 
-Phase = Literal[
-    "pending",
-    "shadow",
-    "step",
-    "baking",
-    "awaiting_approval",
-    "promoting",
-    "watching",
-    "succeeded",
-    "rolling_back",
-    "rolled_back",
-    "failed",
-    "aborted",
-]
-Ending = Literal["rolled_back", "failed", "aborted"]
 CommandKind = Literal["pause", "resume", "approve", "promote", "rollback", "abort"]
-Verdict = Literal["harmful", "healthy", "undecided", "unknown"]
-"""harmful: proven worse than allowed. healthy: proven to be within what is allowed. undecided:
-measured, and neither is proven. unknown: not measured."""
 
-ENDED: tuple[Phase, ...] = ("succeeded", "rolled_back", "failed", "aborted")
-PROMOTED: tuple[Phase, ...] = ("promoting", "watching", "succeeded")
-"""Phases in which the challenger is, or becomes, the champion."""
 
 FORMAT = 1
 MOST_BYTES = 200_000
@@ -99,66 +69,6 @@ class Hold(Record):
     since: AwareDatetime
     reason: str
     about: tuple[str, ...] = ()
-
-
-class Reading(Record):
-    """One comparison of one criterion: the numbers, and what they say.
-
-    Attributes:
-        criterion: Its name; with a slice `name[value]`.
-        test: margin: against the version that serves at the same time. maximum, minimum: a bound.
-        verdict: What the interval says.
-        n_stable: Values of the arm that it is compared with; 0 against a bound.
-        n_challenger: Values of the challenger.
-        stable: Estimate of the arm that it is compared with; None when unknown or there is none.
-        challenger: Estimate of the challenger's.
-        difference: Harm above 0: how much worse, in the unit of `limit`.
-        low: Lower end of the interval of the difference that is valid at every look.
-        high: Upper end.
-        limit: How much worse is allowed; in the unit of the criterion, relative ones as a ratio.
-        reason: In words.
-    """
-
-    criterion: str
-    test: Literal["margin", "maximum", "minimum"]
-    verdict: Verdict
-    n_stable: int = 0
-    n_challenger: int = 0
-    stable: float | None = None
-    challenger: float | None = None
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
-    limit: float | None = None
-    reason: str
-
-
-class Evaluation(Record):
-    """One look at the evidence, as it is shown and plotted.
-
-    Attributes:
-        at: When.
-        phase: Phase in which it was judged.
-        step: Position of the step.
-        action: What was decided.
-        verdict: Of all criteria together.
-        traffic: As wanted from then on.
-        n_challenger: Requests of the challenger in this stage.
-        n_stable: Requests of the arm that it is compared with.
-        readings: Every comparison.
-        reason: Why.
-    """
-
-    at: AwareDatetime
-    phase: Phase
-    step: int
-    action: str
-    verdict: Verdict
-    traffic: Traffic
-    n_challenger: int
-    n_stable: int
-    readings: tuple[Reading, ...] = ()
-    reason: str
 
 
 class RolloutState(Record):
@@ -304,7 +214,7 @@ class RolloutState(Record):
         """The state after a look. Of many looks, every second of the older half is forgotten."""
         history = (*self.history, evaluation)
         if len(history) > _MOST_EVALUATIONS:
-            history = _thinned(history)
+            history = thinned(history)
         return self.model_copy(update={"history": history})
 
     def to_storage(self) -> str:
@@ -315,7 +225,7 @@ class RolloutState(Record):
             text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
             if len(text.encode()) <= MOST_BYTES or not state.history:
                 return text
-            state = state.model_copy(update={"history": _thinned(state.history)})
+            state = state.model_copy(update={"history": thinned(state.history)})
 
     @staticmethod
     def from_storage(text: str) -> "RolloutState":
@@ -335,21 +245,3 @@ class RolloutState(Record):
             return RolloutState.model_validate(content)
         except (ValueError, KeyError, AttributeError, TypeError, ValidationError) as error:
             raise RolloutError(f"the state of a rollout cannot be read: {error}") from error
-
-
-def _thinned(history: tuple[Evaluation, ...]) -> tuple[Evaluation, ...]:
-    """Without every second look of the older half that changed nothing; else without every second.
-
-    The newer half stays, and a lone one goes.
-    """
-    half = len(history) // 2
-    older, newer = history[:half], history[half:]
-    kept = tuple(
-        look for at, look in enumerate(older) if look.action not in ("none", "hold") or at % 2
-    )
-    return (older[1::2] if len(kept) == half else kept) + (newer if half else ())
-
-
-def phases() -> tuple[Phase, ...]:
-    """All phases, in the order in which a rollout may see them."""
-    return get_args(Phase)

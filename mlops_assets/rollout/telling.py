@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from mlops_assets.notify.notification import Notification, Severity
-from mlops_assets.rollout.state import Phase, RolloutState
+from mlops_assets.rollout.phases import Phase
+from mlops_assets.rollout.state import RolloutState
 
 _ENDINGS: dict[Phase, tuple[str, Severity]] = {
     "succeeded": ("stays", "info"),

@@ -8,8 +8,9 @@ from typing import Literal
 from mlops_assets.rollout.assessment import Assessment
 from mlops_assets.rollout.commands import levels_kept
 from mlops_assets.rollout.evidence import Evidence
+from mlops_assets.rollout.phases import PROMOTED
 from mlops_assets.rollout.policy import RolloutPolicy
-from mlops_assets.rollout.state import PROMOTED, Hold, RolloutState
+from mlops_assets.rollout.state import Hold, RolloutState
 from mlops_assets.rollout.transitions import advance, go_back, hold
 
 Action = Literal[

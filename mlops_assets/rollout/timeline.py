@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from mlops_assets.rollout.evidence import Moments
+from mlops_assets.rollout.measures import Moments
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.presets import PRESETS, resolve_policy
 from mlops_assets.rollout.sequential import error_difference

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mlops_assets.rollout.evidence import Traffic
+from mlops_assets.rollout.phases import Ending, Phase
 from mlops_assets.rollout.policy import RolloutPolicy
-from mlops_assets.rollout.state import Ending, Hold, Phase, RolloutState
+from mlops_assets.rollout.state import Hold, RolloutState
 
 STABLE_ONLY = Traffic(stable=100)
 CHALLENGER_ONLY = Traffic(stable=0, challenger=100)

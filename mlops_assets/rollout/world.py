@@ -16,11 +16,12 @@ from mlops_assets.kserve.manifest import manifest_digest
 from mlops_assets.notify.notification import Notifier
 from mlops_assets.rollout.evidence import Evidence, RevisionHealth, Traffic
 from mlops_assets.rollout.metrics_source import Measured, MetricsSource, Question, Subject
+from mlops_assets.rollout.phases import PROMOTED
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.presets import build_policy
 from mlops_assets.rollout.registry import VersionRegistry
 from mlops_assets.rollout.roles import block_of, revisions_of, to_traffic
-from mlops_assets.rollout.state import PROMOTED, RolloutState
+from mlops_assets.rollout.state import RolloutState
 from mlops_assets.rollout.store import RolloutStore
 from mlops_assets.serving.backend import Declaration, RevisionStatus, ServiceStatus, ServingBackend
 from mlops_assets.serving.prediction_log.records import label_text

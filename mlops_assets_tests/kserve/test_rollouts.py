@@ -29,8 +29,9 @@ from mlops_assets.rollout.state import Command, CommandKind, RolloutState
 from mlops_assets.rollout.ticking import Ticked, tick
 from mlops_assets.rollout.world import World
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec.criterion import CriterionSpec
 from mlops_assets.spec.model import RegistrySpec
-from mlops_assets.spec.rollout import CriterionSpec, RolloutSpec, WatchSpec
+from mlops_assets.spec.rollout import RolloutSpec, WatchSpec
 from mlops_assets_tests.kserve.site import Site, running_site
 from mlops_assets_tests.rollout.faulty import write_linear
 from mlops_assets_tests.rollout.stage import ToldNotifier

@@ -8,15 +8,8 @@ from typing import Any
 import numpy as np
 
 from mlops_assets.rollout.decision import Decision, decide
-from mlops_assets.rollout.evidence import (
-    Arm,
-    ArmEvidence,
-    Evidence,
-    Histogram,
-    Moments,
-    RevisionHealth,
-    Traffic,
-)
+from mlops_assets.rollout.evidence import Arm, ArmEvidence, Evidence, RevisionHealth, Traffic
+from mlops_assets.rollout.measures import Histogram, Moments
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.presets import resolve_policy
 from mlops_assets.rollout.state import Command, CommandKind, RolloutState, VersionRef

@@ -15,7 +15,8 @@ from mlops_assets.kserve.manifest import build_inference_service, manifest_diges
 from mlops_assets.modeling.manifest import ModelManifest, OnnxAgreement
 from mlops_assets.modeling.mlflow_registry import RegisteredVersion
 from mlops_assets.notify.notification import Delivery, Notification
-from mlops_assets.rollout.evidence import ArmEvidence, Moments
+from mlops_assets.rollout.evidence import ArmEvidence
+from mlops_assets.rollout.measures import Moments
 from mlops_assets.rollout.metrics_source import Measured, Question
 from mlops_assets.serving.backend import Declaration, RevisionStatus, ServiceStatus
 from mlops_assets.serving.split import Split, require_split

@@ -6,18 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlops_assets.rollout.assessment import Assessment, assess, kept_levels, split_problem
-from mlops_assets.rollout.evidence import (
-    Arm,
-    ArmEvidence,
-    Counts,
-    Evidence,
-    Histogram,
-    Measure,
-    Moments,
-    RevisionHealth,
-    Traffic,
-)
+from mlops_assets.rollout.assessment import Assessment, assess, kept_levels
+from mlops_assets.rollout.evidence import Arm, ArmEvidence, Evidence, RevisionHealth, Traffic
+from mlops_assets.rollout.measures import Counts, Histogram, Measure, Moments
+from mlops_assets.rollout.split_check import split_problem
 from mlops_assets_tests.rollout.scenes import READY, START, policy_of
 
 RNG = np.random.default_rng(0)

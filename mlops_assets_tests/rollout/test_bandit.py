@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.rollout.bandit import challenger_percent
-from mlops_assets.rollout.evidence import Moments
+from mlops_assets.rollout.measures import Moments
 
 
 def percent(one: Moments, other: Moments, better: str = "higher", least: int = 10) -> int | None:

@@ -9,7 +9,7 @@ import pytest
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.counters import Counters, Reading, Window
 from mlops_assets.rollout.counter_source import CounterSource
-from mlops_assets.rollout.evidence import Histogram, Moments
+from mlops_assets.rollout.measures import Histogram, Moments
 from mlops_assets.rollout.metrics_source import Question, Subject
 from mlops_assets.rollout.policy import Criterion
 from mlops_assets.serving.predictor.metrics import BUCKETS_SECONDS

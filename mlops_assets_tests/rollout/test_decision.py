@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.rollout.evidence import Arm, ArmEvidence, Counts, Moments, Traffic
+from mlops_assets.rollout.evidence import Arm, ArmEvidence, Traffic
+from mlops_assets.rollout.measures import Counts, Moments
 from mlops_assets.rollout.state import RolloutState
 from mlops_assets_tests.rollout.scenes import (
     ABSENT,

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mlops_assets.rollout.decision import decide
 from mlops_assets.rollout.evidence import Traffic
-from mlops_assets.rollout.state import ENDED, RolloutState
+from mlops_assets.rollout.phases import ENDED
+from mlops_assets.rollout.state import RolloutState
 from mlops_assets_tests.rollout.scenes import (
     ABSENT,
     FAILED,

@@ -4,13 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mlops_assets.rollout.evidence import (
+from mlops_assets.rollout.evidence import ArmEvidence, Traffic
+from mlops_assets.rollout.measures import (
     LATENCY_EDGES_SECONDS,
-    ArmEvidence,
     Counts,
     Histogram,
     Moments,
-    Traffic,
     design_effect,
 )
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from mlops_assets.rollout.evidence import Arm, ArmEvidence, Counts, Histogram, Moments
+from mlops_assets.rollout.evidence import Arm, ArmEvidence
+from mlops_assets.rollout.measures import Counts, Histogram, Moments
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.presets import resolve_policy
 from mlops_assets.spec.rollout import RolloutSpec

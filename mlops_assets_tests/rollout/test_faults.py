@@ -19,7 +19,8 @@ from mlops_assets.rollout.state import RolloutState
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.sink import drain_home
 from mlops_assets.spec import ServingSpec
-from mlops_assets.spec.rollout import CriterionSpec, RolloutSpec, WatchSpec
+from mlops_assets.spec.criterion import CriterionSpec
+from mlops_assets.spec.rollout import RolloutSpec, WatchSpec
 from mlops_assets_tests.rollout.faulty import write_faulty, write_linear
 from mlops_assets_tests.rollout.stage import Play, Stage, calling, set_stage
 

@@ -10,9 +10,9 @@ import pytest
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.counters import Counters, Reading, Window
 from mlops_assets.rollout.counter_source import CounterSource
-from mlops_assets.rollout.evidence import Moments
 from mlops_assets.rollout.joined_source import JoinedSource
 from mlops_assets.rollout.log_source import LogPlace, PredictionLogSource
+from mlops_assets.rollout.measures import Moments
 from mlops_assets.serving.predictor.metrics import BUCKETS_SECONDS
 from mlops_assets_tests.rollout.logged import HandmadeLog
 from mlops_assets_tests.rollout.test_log_source import ERRORS, QUALITY, START, question, times

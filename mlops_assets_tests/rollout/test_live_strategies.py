@@ -10,7 +10,8 @@ import pytest
 
 from mlops_assets.assets.serving import describe_shadow
 from mlops_assets.rollout.state import RolloutState
-from mlops_assets.spec.rollout import CriterionSpec, RolloutSpec, ShadowStageSpec, WatchSpec
+from mlops_assets.spec.criterion import CriterionSpec
+from mlops_assets.spec.rollout import RolloutSpec, ShadowStageSpec, WatchSpec
 from mlops_assets_tests.rollout.faulty import write_linear
 from mlops_assets_tests.rollout.stage import Stage, calling, draw_row, set_stage
 

@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mlops_assets.rollout.evidence import Counts, Histogram, Moments
 from mlops_assets.rollout.log_source import LogPlace, PredictionLogSource
+from mlops_assets.rollout.measures import Counts, Histogram, Moments
 from mlops_assets.rollout.metrics_source import Question, Subject
 from mlops_assets.rollout.policy import Criterion
 from mlops_assets.serving.home import ServingHome

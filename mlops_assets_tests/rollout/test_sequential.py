@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.rollout import bandit, evidence, likelihood, policy, sequential
-from mlops_assets.rollout.evidence import Counts, Histogram, Moments, design_effect
+from mlops_assets.rollout import bandit, likelihood, measures, policy, sequential, split_check
 from mlops_assets.rollout.likelihood import flag_difference, log_gamma
+from mlops_assets.rollout.measures import Counts, Histogram, Moments, design_effect
 from mlops_assets.rollout.sequential import (
     distribution_distance,
     error_difference,
@@ -18,14 +18,16 @@ from mlops_assets.rollout.sequential import (
     mean_variance,
     normal_half_width,
     quantile_interval,
-    split_evidence,
 )
+from mlops_assets.rollout.split_check import split_evidence
 
 BOTH = {"alpha_low": 0.05, "alpha_high": 0.05}
 
 
 @pytest.mark.parametrize(
-    "module", [sequential, likelihood, evidence, bandit, policy], ids=lambda m: m.__name__
+    "module",
+    [sequential, likelihood, measures, split_check, bandit, policy],
+    ids=lambda m: m.__name__,
 )
 def test_examples_run(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]

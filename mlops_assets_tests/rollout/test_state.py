@@ -6,15 +6,9 @@ import pytest
 from mlops_assets.errors import RolloutError
 from mlops_assets.rollout import state as described
 from mlops_assets.rollout.evidence import Traffic
-from mlops_assets.rollout.state import (
-    MOST_BYTES,
-    Command,
-    Evaluation,
-    Reading,
-    RolloutState,
-    VersionRef,
-    phases,
-)
+from mlops_assets.rollout.history import Evaluation, Reading
+from mlops_assets.rollout.phases import phases
+from mlops_assets.rollout.state import MOST_BYTES, Command, RolloutState, VersionRef
 from mlops_assets_tests.rollout.scenes import START, begin
 
 

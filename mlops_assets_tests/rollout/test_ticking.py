@@ -16,7 +16,8 @@ from mlops_assets.rollout.commanding import give_command
 from mlops_assets.rollout.state import Command, CommandKind, RolloutState, VersionRef
 from mlops_assets.rollout.ticking import is_settled, tick
 from mlops_assets.rollout.world import World
-from mlops_assets.spec.rollout import CriterionSpec, RolloutSpec, WatchSpec
+from mlops_assets.spec.criterion import CriterionSpec
+from mlops_assets.spec.rollout import RolloutSpec, WatchSpec
 from mlops_assets_tests.rollout.small_world import Killed, SmallWorld
 from mlops_assets_tests.serving.running import toy_spec
 

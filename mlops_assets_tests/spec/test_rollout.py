@@ -3,7 +3,8 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from mlops_assets.spec.rollout import CriterionSpec, FreezeSpec, RolloutSpec
+from mlops_assets.spec.criterion import CriterionSpec
+from mlops_assets.spec.rollout import FreezeSpec, RolloutSpec
 from mlops_assets_tests.spec.conftest import SHORTEST, Write, problems_of
 
 
