@@ -1,7 +1,8 @@
 """Segments into tables: each record exactly once, however often this is killed.
 
 A batch and the offset behind it are one commit of the table, and reading begins at the offset that
-the table holds. A segment is deleted once it is read to its end and nobody appends to it.
+the table holds. A segment is deleted once it is read to its end and nobody appends to it; one of
+which a part cannot be read is kept as `*.damaged`.
 """
 
 import logging
@@ -27,6 +28,7 @@ from mlops_assets.serving.prediction_log.segments import (
     list_segments,
     read_first,
     read_records,
+    skip_damaged,
 )
 from mlops_assets.serving.prediction_log.store import (
     FAILURES,
@@ -86,7 +88,12 @@ def _drain_segment(path: Path, store: PredictionStore, table: str) -> tuple[int,
         while offset < end:
             records, after = read_records(path, offset)
             if not records:
-                break
+                behind = skip_damaged(path, offset)
+                if behind is None:
+                    break
+                n_bad, offset = n_bad + 1, behind
+                _LOG.error("%s: the record at %d is damaged; those after it are read", path, offset)
+                continue
             if table == PREDICTIONS:
                 bad = _append_predictions(records, reader, store, path.name, after)
             elif table == HALVES:
@@ -96,9 +103,19 @@ def _drain_segment(path: Path, store: PredictionStore, table: str) -> tuple[int,
             else:
                 bad = _append_truths(records, preamble, store, path.name, after)
             n_rows, n_bad, offset = n_rows + len(records) - bad, n_bad + bad, after
-    if complete:
+    if complete and n_bad == 0 and offset >= end:
         path.unlink(missing_ok=True)
+    elif complete:
+        put_aside(path)
+        n_bad += offset < end
     return n_rows, n_bad
+
+
+def put_aside(path: Path) -> None:
+    """Keep a segment that could not be read to its end, where nobody reads it again."""
+    aside = path.with_suffix(".damaged")
+    path.replace(aside)
+    _LOG.error("%s could not all be read; it is kept as %s", path, aside)
 
 
 def _append_predictions(

@@ -193,6 +193,23 @@ def read_records(
     return records, offset + at
 
 
+def skip_damaged(path: Path, offset: int) -> int | None:
+    """Where the record after a damaged one begins.
+
+    None when nothing says so: the record is cut, or what follows is no record either.
+    """
+    with path.open("rb") as opened:
+        opened.seek(offset)
+        head = opened.read(_HEADER.size)
+        if len(head) < _HEADER.size:
+            return None
+        behind: int = offset + _HEADER.size + _HEADER.unpack(head)[0]
+        size = path.stat().st_size
+    if behind > size or (behind < size and not read_records(path, behind)[0]):
+        return None
+    return behind
+
+
 def read_first(path: Path) -> tuple[bytes | None, int]:
     """The first record of a segment and the offset behind it; None when it is not there yet."""
     with path.open("rb") as opened:

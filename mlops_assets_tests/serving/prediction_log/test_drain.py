@@ -157,3 +157,29 @@ def test_a_service_without_a_log_has_empty_tables(store: PredictionStore) -> Non
     summary = store.summarize_truth("nobody")
     assert (summary.n_predictions, summary.coverage_ratio) == (0, None)
     assert list_segments(Path("/nowhere")) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "n_rows"),
+    [pytest.param("middle", 2, id="those_after_it_are_read"), pytest.param("length", 1, id="cut")],
+)
+def test_a_damaged_segment_gives_what_can_be_read_and_is_kept(
+    tmp_path: Path, store: PredictionStore, place: str, n_rows: int
+) -> None:
+    folder = tmp_path / "log"
+    writer = SegmentWriter(folder, encode(PREAMBLE))
+    ends = []
+    for name in "abc":
+        writer.append(prediction(name))
+        ends.append(list_segments(folder)[0].stat().st_size)
+    writer.close()
+    (path,) = list_segments(folder)
+    content = bytearray(path.read_bytes())
+    content[ends[1] - 3 if place == "middle" else ends[0] + 2] ^= 0xFF  # in the record of b
+    path.write_bytes(content)
+    drained = drain(folder, store, table=PREDICTIONS)
+    assert (drained.n_rows, drained.n_unreadable) == (n_rows, 1)
+    assert list_segments(folder) == []
+    (kept,) = folder.glob("*.damaged")
+    assert kept.read_bytes() == bytes(content)
+    assert drain(folder, store, table=PREDICTIONS).n_rows == 0
