@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from mlops_assets.assets.attributes import MAXIMUM_MEMORY_TAG
 from mlops_assets.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -38,8 +39,11 @@ def build_job(
         executor: What runs its steps; None takes that of the code location.
     """
     tags: dict[str, object] = {MODEL_TAG: spec.name}
-    if kubernetes := spec.kubernetes.run_resources().to_dagster_k8s():
+    resources = spec.kubernetes.run_resources()
+    if kubernetes := resources.to_dagster_k8s():
         tags["dagster-k8s/config"] = kubernetes
+    if resources.maximum_memory is not None:
+        tags[MAXIMUM_MEMORY_TAG] = resources.maximum_memory
     return dg.define_asset_job(
         job_name(spec.name),
         selection=dg.AssetSelection.assets(*[[spec.name, asset] for asset in ASSETS]),

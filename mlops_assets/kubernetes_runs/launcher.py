@@ -14,6 +14,8 @@ What differs from `K8sRunLauncher`, each of which failed healthy runs or hid why
 - a worker is judged by its Job's conditions and its pods (`worker.py`): a Job that was given up
   before it had a pod counts as failed, one whose pod still works does not, and a worker that was
   killed for memory or evicted is called so;
+- a run whose worker was killed for memory gets more when it is run again, up to its tag
+  `mlops/maximum_memory`;
 - a terminated run's Job and pods are deleted by one call.
 
 Keep `max_resume_run_attempts` at 0: a resumed run's steps would go on after it was terminated.
@@ -27,14 +29,24 @@ from dagster import Field, IntSource
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster_k8s import K8sRunLauncher  # noqa: TID253 - loaded on a cluster only
+from dagster_k8s.container_context import K8sContainerContext  # noqa: TID253
 from dagster_k8s.job import get_job_name_from_run_id  # noqa: TID253
 
+from mlops_assets.assets.attributes import MAXIMUM_MEMORY_TAG
 from mlops_assets.errors import ClusterApiError
 from mlops_assets.kserve.api import ClusterApi, build_api
 from mlops_assets.kubernetes_runs.jobs_api import read_worker
 from mlops_assets.kubernetes_runs.outage import Outages
 from mlops_assets.kubernetes_runs.patient_client import PatientClient
+from mlops_assets.kubernetes_runs.pod_memory import memory_limit, with_memory
+from mlops_assets.kubernetes_runs.retrying import RetryPolicy, memory_after
 from mlops_assets.kubernetes_runs.worker import WorkerVerdict, judge
+
+MEMORY_KILLS = "mlops/memory_kills"
+"""Tag of a run: how often it, or a run that it repeats, was killed for memory. A run that repeats
+another takes over its tags."""
+KILLED_RUN = "mlops/killed_run"
+"""Tag of a run: the run that was counted last."""
 
 _REQUEST_SECONDS = 10.0
 _SETTINGS = {
@@ -89,6 +101,23 @@ class KubernetesRunLauncher(K8sRunLauncher):
         worker = read_worker(self.api(namespace), name)
         return judge(worker, datetime.now(UTC), self.start_timeout_seconds)
 
+    def get_container_context_for_run(self, dagster_run: DagsterRun) -> K8sContainerContext:
+        """The settings of a run's pod, with the memory that its former ends call for."""
+        context = super().get_container_context_for_run(dagster_run)
+        n_kills = int(dagster_run.tags.get(MEMORY_KILLS, "0"))
+        if not n_kills:
+            return context
+        first = memory_limit(context.run_k8s_config)
+        policy = RetryPolicy(first, dagster_run.tags.get(MAXIMUM_MEMORY_TAG), 0)
+        return with_memory(context, memory_after(n_kills, policy))
+
+    def _count_kill(self, run: DagsterRun) -> None:
+        """Write on a run that it was killed for memory, for those that repeat it; once."""
+        if run.tags.get(KILLED_RUN) != run.run_id:
+            n_kills = int(run.tags.get(MEMORY_KILLS, "0")) + 1
+            tags = {MEMORY_KILLS: str(n_kills), KILLED_RUN: run.run_id}
+            self._instance.add_run_tags(run.run_id, tags)
+
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """What run monitoring acts on: only FAILED and UNKNOWN end a run.
 
@@ -103,6 +132,8 @@ class KubernetesRunLauncher(K8sRunLauncher):
                 return CheckRunHealthResult(WorkerStatus.UNKNOWN, words)
             return CheckRunHealthResult(WorkerStatus.RUNNING, f"not to be asked now: {error}")
         self._outages.answered(run.run_id)
+        if verdict.outcome == "out_of_memory":
+            self._count_kill(run)
         if verdict.ended_badly:
             return CheckRunHealthResult(WorkerStatus.FAILED, verdict.reason)
         if verdict.outcome == "completed" and not run.is_finished:

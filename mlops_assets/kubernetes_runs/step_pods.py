@@ -40,6 +40,7 @@ from mlops_assets.assets.attributes import MAXIMUM_EVICTIONS_TAG, MAXIMUM_MEMORY
 from mlops_assets.kubernetes_runs.jobs_api import read_worker
 from mlops_assets.kubernetes_runs.launcher import KubernetesRunLauncher
 from mlops_assets.kubernetes_runs.patient_client import PatientClient
+from mlops_assets.kubernetes_runs.pod_memory import memory_limit, with_memory
 from mlops_assets.kubernetes_runs.retrying import (
     RetryDecision,
     RetryPolicy,
@@ -128,9 +129,8 @@ class StepPodHandler(K8sStepHandler):
         """What a step's tags allow, and the memory that it has at first."""
         tags = step_handler_context.step_tags[self._get_step_key(step_handler_context)]
         config = super()._get_container_context(step_handler_context).run_k8s_config
-        limits = (config.container_config.get("resources") or {}).get("limits") or {}
         most = int(tags.get(MAXIMUM_EVICTIONS_TAG, 0))
-        return RetryPolicy(limits.get("memory"), tags.get(MAXIMUM_MEMORY_TAG), most)
+        return RetryPolicy(memory_limit(config), tags.get(MAXIMUM_MEMORY_TAG), most)
 
     def _get_container_context(
         self, step_handler_context: StepHandlerContext
@@ -140,11 +140,8 @@ class StepPodHandler(K8sStepHandler):
         former = self._former[self._get_step_key(step_handler_context)]
         if "out_of_memory" not in former:
             return context
-        memory = memory_after(former.count("out_of_memory"), self._policy(step_handler_context))
-        amounts = {"requests": {"memory": memory}, "limits": {"memory": memory}}
-        config = {"container_config": {"resources": amounts}}
-        more = K8sContainerContext(run_k8s_config=UserDefinedDagsterK8sConfig.from_dict(config))
-        return context.merge(more)
+        policy = self._policy(step_handler_context)
+        return with_memory(context, memory_after(former.count("out_of_memory"), policy))
 
     def _has_told_its_end(self, context: StepHandlerContext) -> bool:
         """Whether as many ends of the step are in the event log as it had workers."""

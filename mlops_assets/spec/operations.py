@@ -82,8 +82,8 @@ class StepResources(Document):
     tolerations: list[dict[str, JsonValue]] = Field(default_factory=list)
     """Taints of nodes that it tolerates."""
     maximum_memory: Memory | None = None
-    """Memory that it may grow to: killed for memory, a step with a pod of its own runs again with
-    twice as much, up to this. By default it fails."""
+    """Memory that it may grow to: killed for memory, it runs again with twice as much, up to this.
+    By default a step with a pod of its own fails, and a run is repeated as it was."""
     maximum_evictions: int = Field(0, ge=0)
     """How often a step with a pod of its own runs again after its node, or a more important pod,
     ended it."""
@@ -137,6 +137,11 @@ def _larger(one: StepResources, other: StepResources) -> StepResources:
         update={
             "cpu": max(filter(None, (one.cpu, other.cpu)), key=cpu_cores, default=None),
             "memory": max(filter(None, (one.memory, other.memory)), key=memory_bytes, default=None),
+            "maximum_memory": max(
+                filter(None, (one.maximum_memory, other.maximum_memory)),
+                key=memory_bytes,
+                default=None,
+            ),
             "gpu": max((n for n in (one.gpu, other.gpu) if n is not None), default=None),
             "node_selector": {**one.node_selector, **other.node_selector},
             "tolerations": tolerations,

@@ -4,10 +4,12 @@ It is given the pod's arguments, loads the package that the storage initializer 
 and refuses or answers as the process in a pod does. Starting takes milliseconds.
 """
 
+import tempfile
 import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from mlops_assets.data.filesystems import open_filesystem
 from mlops_assets.errors import MlopsError
 from mlops_assets.serving.predictor.__main__ import read_arguments
 from mlops_assets.serving.predictor.app import PredictorApp
@@ -25,15 +27,28 @@ class ContainerFailed(Exception):  # noqa: N818 - what a container's end is call
     """The process ended; its message is the last line of its log."""
 
 
+def fetch(uri: str, scratch: Path) -> Path:
+    """What the storage initializer does: a folder with what lies at an address."""
+    if urlsplit(uri).scheme in ("", "file"):
+        return Path(unquote(urlsplit(uri).path))
+    filesystem, path = open_filesystem(uri)
+    for name in filesystem.find(path):
+        target = scratch / name.removeprefix(path).lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(filesystem.cat_file(name))
+    return scratch
+
+
 class PredictorContainer:
     """One predictor that answers."""
 
     def __init__(self, pod: Object) -> None:
         spec = pod["spec"]
         uri, _ = spec["initContainers"][0]["args"]
+        self._scratch = tempfile.TemporaryDirectory()
+        folder = fetch(uri, Path(self._scratch.name))
         arguments = [
-            value.replace(MODEL_DIR, unquote(urlsplit(uri).path))
-            for value in spec["containers"][0]["args"]
+            value.replace(MODEL_DIR, str(folder)) for value in spec["containers"][0]["args"]
         ]
         settings = read_arguments([*arguments, f"--require-signed={trusted_keys()}"])
         try:

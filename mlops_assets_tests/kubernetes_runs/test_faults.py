@@ -126,7 +126,8 @@ def test_a_job_that_outlives_its_run_is_deleted(stand: Stand) -> None:
 def test_a_crashed_run_is_retried_and_a_wrong_one_is_not(stand: Stand) -> None:
     once = {"dagster/max_retries": "1"}
     wrong = stand.launch("wrong_in_run", **once)
-    crashed = stand.launch("waiting_in_run", "crashed", **once)
+    more = {"mlops/maximum_memory": "3Gi"}
+    crashed = stand.launch("waiting_in_run", "crashed", **once, **more)
     stand.began("crashed")
     stand.cluster.processes.kill(stand.pod(crashed, "dagster-run"), "OOMKilled")
     assert stand.ended(crashed) == "FAILURE"
@@ -139,6 +140,12 @@ def test_a_crashed_run_is_retried_and_a_wrong_one_is_not(stand: Stand) -> None:
 
     child = eventually(retry, PATIENCE_SECONDS)
     assert stand.ended(child) == "SUCCESS", stand.story(child)
+    memory = [
+        job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
+        for run_id in (crashed, child)
+        for job in stand.jobs(run_id)
+    ]
+    assert memory == ["2Gi", "3Gi"]
     assert stand.ended(wrong) == "FAILURE"
     assert said(stand, wrong, "Not retrying run since it failed due to an asset or op failure")
 
@@ -246,4 +253,4 @@ def test_no_account_uses_a_right_that_its_role_does_not_give(stand: Stand) -> No
     accounts = {account for account, _, _ in granted}
     used = {(c.user.partition(":")[2], c.verb, c.resource) for c in stand.cluster.api.calls}
     assert {call for call in used if call[0] in accounts} <= granted
-    assert {account for account, _, _ in used} >= {"dagster-daemon", "dagster-run"}
+    assert "dagster-daemon" in {account for account, _, _ in used}
