@@ -9,8 +9,12 @@ decided. The checks speak of the same window, also when an older one is judged a
 came, as a check has no partitions.
 """
 
+import contextlib
 import functools
+import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +40,10 @@ from mlops_assets.serving.prediction_log.logged import LoggedPredictions
 from mlops_assets.spec import ModelSpec
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from mlops_assets.monitoring.store import MonitoringStore
+    from mlops_assets.monitoring.window_record import WindowRecord
 
 DRIFT, PERFORMANCE, LATEST = "drift_report", "performance_report", "latest_verdict"
 MONITORED = (DRIFT, PERFORMANCE, LATEST)
@@ -45,6 +52,7 @@ MONITORED = (DRIFT, PERFORMANCE, LATEST)
 _PAGES = "monitoring"  # folder of the pages among the artifacts of a version's run
 _MOST_PAGES = 20
 _MOST_WINDOWS = 50  # that one run judges
+_PAGE_NICENESS = 15
 
 
 class WindowConfig(dg.Config):
@@ -231,8 +239,6 @@ def _draw_page(
 ) -> str | None:
     """Make the page and keep it with the version's run; its path there. A page is no reason to
     lose a verdict: what stands against it is told in the log."""
-    from mlops_assets.monitoring.evidently_page import build_page
-
     record, run_id = watched.record, watched.record.mlflow_run_id
     version = record.verdict.window.model_version
     if run_id is None or version is None:
@@ -240,7 +246,7 @@ def _draw_page(
     try:
         fields = versions.references(version).fields
         current = watched.logged.of_version(version).features(fields)
-        page = build_page(record, versions.sample(run_id), current)
+        page = _build_in_the_background(record, versions.sample(run_id), current)
     except (MlopsError, ValueError, TypeError, KeyError) as error:
         context.log.warning(f"the page of {record.window.key} cannot be made: {error!r}")
         return None
@@ -248,6 +254,24 @@ def _draw_page(
     tracking.log_files(run_id, {path: page})
     tracking.keep_newest(run_id, _PAGES, _MOST_PAGES)
     return path
+
+
+def _build_in_the_background(
+    record: "WindowRecord", reference: "pl.DataFrame", current: "pl.DataFrame"
+) -> bytes:
+    """The page, built with what others leave of the processor: a training goes first.
+
+    In a thread of its own, since no thread may take its priority back.
+    """
+    from mlops_assets.monitoring.evidently_page import build_page
+
+    def build() -> bytes:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PAGE_NICENESS)
+        return build_page(record, reference, current)
+
+    with ThreadPoolExecutor(1, "page") as pool:
+        return pool.submit(build).result()
 
 
 def _links(tracking: Tracking, run_id: str, page: str | None) -> dict[str, Any]:

@@ -199,8 +199,9 @@ def _drift_reasons(
         yield f"columns with {weighted:.0%} of the importance moved, {limit}"
     if policy.prediction and prediction is not None and prediction.state == "drifted":
         yield f"predictions moved: {prediction.reason}"
-    told = domain is not None and domain.p <= _DOMAIN_ALPHA
-    if told and domain is not None and domain.auc >= (policy.domain_auc or 1.0):
+    if policy.domain_auc is None or domain is None:
+        return
+    if domain.p <= _DOMAIN_ALPHA and domain.auc >= policy.domain_auc:
         yield f"a classifier tells the rows apart with ROC-AUC {domain.auc:.2f}"
 
 
