@@ -43,9 +43,14 @@ docs: $(INSTALLED)
 	$(BIN)/python -m mlops_assets.spec.reference > docs/yaml-reference.md
 	$(BIN)/python -m mlops_assets.rollout.timeline docs/rollouts.md
 
+# The images' locks are parts of the first one: same versions, same hashes.
+COMPILE := $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --quiet
+OF_IMAGE := -c requirements.lock --custom-compile-command "make lock"
 lock:
-	$(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --extra cluster --group test pyproject.toml --output-file requirements.lock --quiet
+	$(COMPILE) --extra cluster --group test pyproject.toml --output-file requirements.lock
+	$(COMPILE) $(OF_IMAGE) --extra cluster pyproject.toml --output-file k8s/images/platform.lock
+	$(COMPILE) $(OF_IMAGE) --group predictor --output-file k8s/images/predictor.lock
 
 clean:
 	rm -rf .venv .mlops
