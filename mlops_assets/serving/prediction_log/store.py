@@ -272,7 +272,7 @@ class PredictionStore:
         try:
             write_deltalake(
                 uri if table is None else table,
-                frame.to_arrow(),
+                frame,
                 mode="append",
                 partition_by=["day"],
                 schema_mode="merge",
