@@ -4,9 +4,10 @@ Counters know neither callers nor answers nor truth. What a criterion needs beyo
 latency is `missing`, with the reason, and so is all where callers are the unit.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
+
+from pydantic import ValidationError
 
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.counters import CounterReader, Counters, Window
@@ -24,13 +25,13 @@ class _Cursor(Record):
     Attributes:
         since: The window that it speaks of.
         start: From when requests count: later than `since` by the warm-up.
-        is_warm: Whether the warm-up is over; once it is, it is for the whole rollout.
+        warm: Revisions whose warm-up is over; once it is, it is for the whole rollout.
         reader: The reader's own cursor.
     """
 
     since: datetime
     start: datetime
-    is_warm: bool
+    warm: tuple[str, ...] = ()
     reader: str = ""
 
 
@@ -58,10 +59,14 @@ class CounterSource:
             return Measured(source_error=str(error), cursor=question.cursor)
         counters = reading.counters
         update: dict[str, object] = {"reader": reading.cursor}
-        if not cursor.is_warm:
-            fewest = min(counters.get(name, Counters()).n_requests for name in revisions)
+        cold = [name for name in revisions if name not in cursor.warm]
+        if cold and not question.warm_up_requests:
+            update["warm"] = (*cursor.warm, *cold)
+        elif cold:
+            fewest = min(counters.get(name, Counters()).n_requests for name in cold)
             if fewest >= question.warm_up_requests:
-                update = {"is_warm": True, "start": question.until, "reader": ""}
+                warm = (*cursor.warm, *cold)
+                update = {"warm": warm, "start": question.until, "reader": ""}
             counters = dict.fromkeys(counters, Counters())
         return Measured(
             arms=_arms(question, counters),
@@ -71,14 +76,14 @@ class CounterSource:
 
 
 def _cursor_of(question: Question) -> _Cursor:
-    if question.cursor:
-        held = _Cursor.model_validate(json.loads(question.cursor))
-        if held.since == question.since:
-            return held
-        if held.is_warm:
-            return _Cursor(since=question.since, start=question.since, is_warm=True)
-    is_warm = question.warm_up_requests == 0
-    return _Cursor(since=question.since, start=question.since, is_warm=is_warm)
+    fresh = _Cursor(since=question.since, start=question.since)
+    if not question.cursor:
+        return fresh
+    try:
+        held = _Cursor.model_validate_json(question.cursor)
+    except ValidationError:  # of an older version, or of another source
+        return fresh
+    return held if held.since == question.since else fresh.model_copy(update={"warm": held.warm})
 
 
 def _arms(question: Question, counters: Mapping[str, Counters]) -> dict[Arm, ArmEvidence]:

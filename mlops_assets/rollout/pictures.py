@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _BLUE, _ORANGE, _GREY, _RED, _GREEN = "#1f5fa8", "#d9722b", "#8a8f98", "#b03a48", "#3a8f5c"
 _COLOURS = {"harmful": _RED, "healthy": _GREEN, "undecided": _BLUE, "unknown": _GREY}
-_MOST_CRITERIA = 4
+_MOST_CRITERIA = 8
 _DPI = 90
 
 
@@ -31,6 +31,9 @@ def draw_rollout(state: RolloutState) -> bytes:
     for place, (title, test) in zip(axes[1:], titles, strict=True):
         _draw_readings(place, state, title, test)
     axes[-1].set_xlabel("minutes since the rollout began")
+    if titles:
+        words = "interval: green healthy, blue undecided, red harmful; dashed: allowed"
+        figure.supxlabel(words, fontsize=8, color=_GREY)
     return _png(figure)
 
 

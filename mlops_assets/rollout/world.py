@@ -139,7 +139,10 @@ def ask_of_source(
     if state.promoted_at is not None and state.compared_from is not None:
         compared = (state.compared_from, state.promoted_at)
     revisions = revisions_of(state)
-    if not policy.baseline:
+    warm_up_requests = policy.warm_up_requests
+    if state.phase == "pending":  # what the stable version keeps; it has long been warm
+        revisions, warm_up_requests = {"stable": revisions["stable"]}, 0
+    elif not policy.baseline:
         del revisions["baseline"]
     return Question(
         service=spec.service,
@@ -150,7 +153,7 @@ def ask_of_source(
         mirrored=state.phase == "shadow" or state.traffic.shadow,
         criteria=policy.criteria,
         by_unit=policy.sticky_key is not None and world.serving.keeps_callers,
-        warm_up_requests=policy.warm_up_requests,
+        warm_up_requests=warm_up_requests,
         compared=compared,
         cursor=state.cursor,
     )

@@ -198,6 +198,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "same": write_linear(home / "same", digest="2" * 64),
         "bad": write_linear(home / "bad", digest="3" * 64, nan_below=0.0),
         "half": write_linear(home / "half", digest="4" * 64, nan_below=-5.0),
+        "deaf": write_linear(home / "deaf", digest="5" * 64, nan_below=50.0),
     }
 
 
@@ -339,6 +340,52 @@ def test_a_newer_version_takes_the_place_of_one_under_way(
     new = play.begin(packages["same"])
     play.until(lambda s: s.phase == "succeeded")
     assert play.shares == {new: 100}
+
+
+def test_blue_green_is_verified_without_a_share_and_reverted_by_what_the_former_version_kept(
+    play: Play, packages: dict[str, Path]
+) -> None:
+    old = play.serve(packages["good"])
+    play.call()  # what it keeps is known
+    play.call()
+    play.spec = _spec(play.spec.registered_model, strategy="blue_green", steps=None)
+    new = play.begin(packages["half"])
+    play.until(lambda s: s.phase == "watching")
+    assert play.splits == [{old: 100}, {new: 100}]
+    play.rows = [{"x0": -9.0, "x1": 0.1, "hours per day": 0.0}]
+    state = play.until(lambda s: s.is_ended)
+    assert state.phase == "rolled_back", state.reason
+    assert "what the former version kept" in state.reason
+    assert play.shares == {old: 100}
+
+
+def test_blue_green_that_answers_its_examples_wrongly_gets_no_request(
+    play: Play, packages: dict[str, Path]
+) -> None:
+    old = play.serve(packages["good"])
+    play.spec = _spec(play.spec.registered_model, strategy="blue_green", steps=None)
+    play.begin(packages["deaf"])
+    state = play.until(lambda s: s.is_ended)
+    assert state.phase == "failed", state.reason
+    assert "example requests were answered wrongly" in state.reason
+    assert play.splits == [{old: 100}]
+
+
+def test_a_baseline_of_equal_size_runs_beside_both_where_three_can_share(
+    play: Play, packages: dict[str, Path]
+) -> None:
+    old = play.serve(packages["good"])
+    play.spec = _spec(play.spec.registered_model, baseline=True, steps=[30])
+    if play.site.mode == "Knative":
+        with pytest.raises(ServingError, match="shares requests between two revisions, found 3"):
+            play.begin(packages["same"])
+        return
+    new = play.begin(packages["same"])
+    state = play.until(is_over)
+    assert state.phase == "succeeded", state.reason
+    thirds = {old: 40, new: 30, f"{old}-baseline": 30}
+    assert play.splits == [{old: 100}, thirds, {new: 100}]
+    assert any("of baseline" in r.reason for look in state.history for r in look.readings)
 
 
 def test_a_shadow_is_refused_before_anything_changes(play: Play, packages: dict[str, Path]) -> None:
