@@ -42,6 +42,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 docs: $(INSTALLED)
 	$(BIN)/python -m mlops_assets.spec.reference > docs/yaml-reference.md
 	$(BIN)/python -m mlops_assets.rollout.timeline docs/rollouts.md
+	$(BIN)/python -m mlops_assets_tests.k8s.page
 
 # The images' locks are parts of the first one: same versions, same hashes.
 COMPILE := $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url \
