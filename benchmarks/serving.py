@@ -1,9 +1,11 @@
 """Throughput and latency of the predictor beside stock KServe and a bare handler.
 
 One run, one machine, the same models and one client (`serving_client.py`) for all servers. The
-servers of a model run at the same time and are asked in turns of half a second, so that whatever
-else the machine does hurts all alike; a ratio is the median of the ratios of the turns that stand
-next to each other. Client and server share the processors: on two cores neither has one to itself.
+servers of a model run at the same time and are asked in turns of a third of a second, every other
+round in the opposite order, so that whatever else the machine does hurts all alike; a ratio is the
+median of the ratios of the turns of one round. Client and server share the processors: on two cores
+neither has one to itself. The processor time of a request (all threads of the server) hardly
+depends on what else runs; no limit goes by it. Takes about 8 minutes, `--quick` 3.
 Limits:
 
 - at least 40 times the throughput of stock KServe with scikit-learn: forest, 8 connections, batch 1
@@ -16,7 +18,8 @@ Limits:
 - answers equal to scikit-learn's on 10,000 rows of each model: labels where they are no tie, at
   most 0.5 % of rows beyond 1e-5, none beyond 0.02
 
-`bare` uses granian's own interface, as ours does; `bare-asgi` is the same handler through ASGI.
+`bare` uses granian's own interface (RSGI), as ours does, and is what the limits go by; `bare-asgi`
+is the same handler through ASGI.
 """
 
 import argparse
@@ -35,6 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -47,12 +51,14 @@ from mlops_assets.serving.embedded import EmbeddedServing
 
 Key = tuple[str, int, int]  # server, connections, batch
 Limits = list[tuple[str, str, bool]]
+Running = tuple[int, int]  # port, process
 
 CELLS = [(1, 1), (8, 1), (1, 100), (8, 100)]
 SLOW_KINDS = ["stock-sklearn", "stock-onnx"]
 KINDS = ["bare", "ours", "ours+log", "bare-asgi"]
 GATEWAY_CELLS = [(1, 1), (8, 1)]
 PAUSE_SECONDS = 0.005
+STOCK_EVERY = 3  # rounds: it is so slow that few turns tell
 HERE = Path(__file__).parent
 
 
@@ -63,13 +69,15 @@ class Cell:
     per_second: float
     p50_ms: float
     p99_ms: float
+    cpu_us: float  # of the server and its children, for one answer
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, log: Path) -> Iterator[None]:
+def running(command: list[str], port: int, log: Path) -> Iterator[int]:
     """A server, once it answers; ended by SIGTERM, and killed when that does not end it.
 
     In a group of its own and in our session, so that it gets as much of the processor as we do.
+    Yields its process number.
     """
     with log.open("wb") as opened:
         process = subprocess.Popen(command, stdout=opened, stderr=opened, process_group=0)
@@ -81,7 +89,7 @@ def running(command: list[str], port: int, log: Path) -> Iterator[None]:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/live", timeout=1)
                 break
             time.sleep(0.1)
-        yield
+        yield process.pid
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -98,8 +106,8 @@ def find_port() -> int:
 
 
 @contextlib.contextmanager
-def running_kind(kind: str, model: Packaged, folder: Path) -> Iterator[int]:
-    """A server of one kind; yields its port."""
+def running_kind(kind: str, model: Packaged, folder: Path) -> Iterator[Running]:
+    """A server of one kind."""
     port = find_port()
     ours = [sys.executable, "-m", "mlops_assets.serving.predictor", "--model-name=m"]
     ours += [f"--model-dir={model.directory}", f"--port={port}"]
@@ -107,13 +115,13 @@ def running_kind(kind: str, model: Packaged, folder: Path) -> Iterator[int]:
         ours.append(f"--log-dir={folder / 'log'}")
     other = [sys.executable, str(HERE / "serving_servers.py"), kind, str(model.directory)]
     command = ours if kind.startswith("ours") else [*other, str(port)]
-    with running(command, port, folder / f"{kind}.log"):
-        yield port
+    with running(command, port, folder / f"{kind}.log") as pid:
+        yield port, pid
 
 
 @contextlib.contextmanager
-def running_gateway(model: Packaged, folder: Path, *, shadow: bool) -> Iterator[int]:
-    """A gateway with the model as v1 and, as a shadow, as v2; yields its port."""
+def running_gateway(model: Packaged, folder: Path, *, shadow: bool) -> Iterator[Running]:
+    """A gateway with the model as v1 and, as a shadow, as v2."""
     port = find_port()
     home = folder / f"home-{shadow}"
     backend = EmbeddedServing(home, f"http://127.0.0.1:{port}")
@@ -132,21 +140,33 @@ def running_gateway(model: Packaged, folder: Path, *, shadow: bool) -> Iterator[
     if shadow:
         backend.set_traffic("m", {"v1": 100}, shadow="v2")
     command = [sys.executable, "-m", "mlops_assets.serving.gateway", f"--home={home}"]
-    with running([*command, f"--port={port}"], port, folder / f"gateway-{shadow}.log"):
+    with running([*command, f"--port={port}"], port, folder / f"gateway-{shadow}.log") as pid:
         backend.wait_ready("m", 1, 60)
-        yield port
+        yield port, pid
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process and those below it, so far."""
+    root = psutil.Process(pid)
+    files = [Path(f"/proc/{p.pid}/task") for p in (root, *root.children(recursive=True))]
+    tasks = [task / "schedstat" for folder in files for task in folder.iterdir()]
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
 def take_turn(
-    port: int, body: Path, n: int, seconds: float, pause_seconds: float | None = None
+    server: Running, body: Path, n: int, seconds: float, pause_seconds: float | None = None
 ) -> Cell:
     """One turn, with the client in a process of its own."""
+    port, pid = server
+    before = cpu_seconds(pid)
     command = [sys.executable, str(HERE / "serving_client.py"), str(port), "/v1/models/m:predict"]
     command += [str(body), str(n), str(seconds)]
     if pause_seconds is not None:
         command.append(str(pause_seconds))
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return Cell(**json.loads(done.stdout))
+    found = json.loads(done.stdout)
+    cpu_us = (cpu_seconds(pid) - before) / found.pop("n_answers") * 1e6
+    return Cell(**found, cpu_us=cpu_us)
 
 
 class Results:
@@ -162,7 +182,8 @@ class Results:
         return float(np.median([getattr(cell, value) for cell in self.turns[kind, n, batch]]))
 
     def ratio(self, kind: str, to: str, n: int, batch: int, value: str = "per_second") -> float:
-        pairs = zip(self.turns[kind, n, batch], self.turns[to, n, batch], strict=True)
+        ours, theirs = self.turns[kind, n, batch], self.turns[to, n, batch]
+        pairs = zip(ours, theirs[:: 1 if len(ours) == len(theirs) else STOCK_EVERY], strict=True)
         return float(np.median([getattr(a, value) / getattr(b, value) for a, b in pairs]))
 
 
@@ -173,13 +194,14 @@ def measure_model(
     results = Results()
     bodies = {batch: model.write_body(batch) for _, batch in CELLS}
     with contextlib.ExitStack() as servers:
-        ports = {kind: servers.enter_context(running_kind(kind, model, folder)) for kind in kinds}
-        for _ in range(rounds):
+        running = {kind: servers.enter_context(running_kind(kind, model, folder)) for kind in kinds}
+        for number in range(rounds):
+            turns = [kind for kind in kinds if kind not in SLOW_KINDS or number % STOCK_EVERY == 0]
             for n, batch in CELLS:
-                for kind, port in ports.items():
+                for kind in turns if number % 2 else reversed(turns):
                     turn = seconds * 2 if kind in SLOW_KINDS else seconds
-                    results.add(kind, n, batch, take_turn(port, bodies[batch], n, turn))
-        differences = compare_answers(model, ports["ours"])
+                    results.add(kind, n, batch, take_turn(running[kind], bodies[batch], n, turn))
+        differences = compare_answers(model, running["ours"][0])
     return results, differences
 
 
@@ -188,17 +210,20 @@ def measure_gateway(model: Packaged, folder: Path, seconds: float, rounds: int) 
     results = Results()
     body = model.write_body(1)
     with contextlib.ExitStack() as servers:
-        ports = {
+        running = {
             "ours+log": servers.enter_context(running_kind("ours+log", model, folder)),
             "gateway": servers.enter_context(running_gateway(model, folder, shadow=False)),
             "gateway+shadow": servers.enter_context(running_gateway(model, folder, shadow=True)),
         }
-        for _ in range(rounds):
-            for kind, port in ports.items():
-                for n, batch in GATEWAY_CELLS:
-                    results.add(kind, n, batch, take_turn(port, body, n, seconds))
-            for kind in ("gateway", "gateway+shadow"):
-                turn = take_turn(ports[kind], body, 1, seconds * 2, PAUSE_SECONDS)
+        for number in range(rounds):
+            order = list(running)[:: -1 if number % 2 else 1]
+            for n, batch in GATEWAY_CELLS:
+                for kind in order:
+                    results.add(kind, n, batch, take_turn(running[kind], body, n, seconds))
+            for kind in order:
+                if kind == "ours+log":
+                    continue
+                turn = take_turn(running[kind], body, 1, seconds * 2, PAUSE_SECONDS)
                 results.add(f"{kind}, paced", 1, 1, turn)
     return results
 
@@ -223,7 +248,7 @@ def check_model(name: str, found: Results, differences: dict[str, float]) -> Lim
 
 
 def check_stock(found: Results) -> Limits:
-    times = found.ratio("ours", "stock-sklearn", 8, 1)
+    times = 1 / found.ratio("stock-sklearn", "ours", 8, 1)
     return [("ours / stock-sklearn ≥ 40: forest, 8 conn., batch 1", f"{times:.0f}", times >= 40)]
 
 
@@ -257,19 +282,25 @@ def show(console: Console, name: str, found: Results) -> None:
             p50 = found.middle(kind, n, batch, "p50_ms")
             p99 = found.middle(kind, n, batch, "p99_ms")
             rate = found.middle(kind, n, batch)
-            texts.append(f"{rate:,.0f}/s p50 {p50:.2f} p99 {p99:.2f} ms")
+            cpu = found.middle(kind, n, batch, "cpu_us")
+            texts.append(f"{rate:,.0f}/s p50 {p50:.2f} p99 {p99:.2f} ms, cpu {cpu:.0f} µs")
         table.add_row(kind, *texts)
     console.print(table)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=0.5, help="length of one turn")
-    parser.add_argument("--rounds", type=int, default=11, help="turns of every cell")
+    parser.add_argument("--seconds", type=float, default=0.35, help="length of one turn")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of every cell")
+    parser.add_argument(
+        "--quick", action="store_true", help="4 rounds of 0.25 s, stock KServe for the forest only"
+    )
     parser.add_argument("--models", nargs="*", default=list(PACKAGERS), choices=list(PACKAGERS))
     parser.add_argument("--skip-stock", action="store_true", help="leave stock KServe out")
     parser.add_argument("--skip-gateway", action="store_true", help="leave the gateway out")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.seconds, arguments.rounds = 0.25, 4
     console = Console(width=None if sys.stdout.isatty() else 150)
     limits: Limits = []
     with tempfile.TemporaryDirectory() as name:
@@ -278,7 +309,8 @@ def main() -> int:
             (Path(name) / one).mkdir()
             models[one] = PACKAGERS[one](Path(name) / one)
         for one, model in models.items():
-            kinds = KINDS if arguments.skip_stock else [*KINDS, *SLOW_KINDS]
+            stock = not arguments.skip_stock and (one == "forest" or not arguments.quick)
+            kinds = [*KINDS, *SLOW_KINDS] if stock else KINDS
             found, differences = measure_model(
                 model, kinds, Path(name) / one, arguments.seconds, arguments.rounds
             )

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_WARM_UP_SECONDS = 0.2
+_WARM_UP_SECONDS = 0.1
 
 
 def exchange(port: int, request: bytes, n_connections: int, seconds: float) -> Iterator[float]:
@@ -76,8 +76,7 @@ def main() -> None:
     body = Path(body_file).read_bytes()
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
     request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
-    for _ in exchange(int(port), request, int(n_connections), _WARM_UP_SECONDS):
-        pass
+    warm_up = sum(1 for _ in exchange(int(port), request, int(n_connections), _WARM_UP_SECONDS))
     if pause:
         found = exchange_at_leisure(int(port), request, float(seconds), float(pause[0]))
     else:
@@ -89,6 +88,7 @@ def main() -> None:
                 "per_second": len(ms) / float(seconds),
                 "p50_ms": ms[len(ms) // 2],
                 "p99_ms": ms[int(len(ms) * 0.99)],
+                "n_answers": warm_up + len(ms),
             }
         )
     )

@@ -2,14 +2,22 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol
 
+from mlops_assets.errors import MlopsError
 from mlops_assets.serving.eager import make_loop, take_early
-from mlops_assets.serving.process import allow_open_files, require_free_port
+from mlops_assets.serving.process import (
+    allow_open_files,
+    configure_log,
+    die_with_parent,
+    require_free_port,
+)
 
+_LOG = logging.getLogger(__name__)
 # Above it new callers wait; those who are slow are sent away after 30 s.
 _MOST_CONNECTIONS = 4_096
 
@@ -95,6 +103,24 @@ def on_stop(stop: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+
+
+def run_process(run: Callable[[], None], parent_pid: int | None) -> int:
+    """Be a server until it ends. Returns the exit code: 0 it was stopped, 2 it could not start.
+
+    Args:
+        run: Serves until it is stopped.
+        parent_pid: Die with this process; None lives on its own.
+    """
+    configure_log()
+    if parent_pid is not None:
+        die_with_parent(parent_pid)
+    try:
+        run()
+    except MlopsError as error:
+        _LOG.error("%s", error)
+        return 2
+    return 0
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:

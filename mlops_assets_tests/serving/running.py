@@ -90,9 +90,12 @@ def running_module(module: str, *arguments: str) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def running_gateway(home: Path, port: int, *more: str) -> Iterator[Server]:
-    """A gateway whose port answers; it trusts what the tests' key signed."""
+    """A gateway whose port answers; it trusts what the tests' key signed.
+
+    It waits long for a revision that starts: on a busy machine that takes its time.
+    """
     write_public_key(ServingHome.under(home).trusted_keys)
-    arguments = (f"--home={home}", f"--port={port}", *more)
+    arguments = (f"--home={home}", f"--port={port}", "--hold-seconds=60", *more)
     with running_module("mlops_assets.serving.gateway", *arguments) as process:
         wait_for(f"http://127.0.0.1:{port}/healthz", process)
         yield process

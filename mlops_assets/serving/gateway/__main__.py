@@ -24,7 +24,8 @@ def read_arguments(arguments: Sequence[str] | None = None) -> GatewaySettings:
     add("--port", type=int, default=8080, help="port to listen at (default: %(default)s)")
     add("--parent-pid", type=int, help="die with this process")
     defaults = {field.name: field.default for field in fields(GatewaySettings)}
-    for name in ("max_body_bytes", "max_body_seconds", "request_timeout_seconds"):
+    limits = ("max_body_bytes", "max_body_seconds", "request_timeout_seconds", "hold_seconds")
+    for name in limits:
         default = defaults[name]
         option = f"--{name.replace('_', '-')}"
         add(option, type=type(default), default=default, help="(default: %(default)s)")

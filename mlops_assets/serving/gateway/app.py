@@ -6,10 +6,12 @@ import time
 from http import HTTPStatus
 from urllib.parse import quote
 
+from mlops_assets.serving.eager import Arrival
 from mlops_assets.serving.gateway.metrics import measure_backlog, render_metrics
 from mlops_assets.serving.gateway.mirror import Mirror
 from mlops_assets.serving.gateway.page import render_page
-from mlops_assets.serving.gateway.router import Router
+from mlops_assets.serving.gateway.replica import Replica
+from mlops_assets.serving.gateway.router import Forwarding, Router
 from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.gateway.supervisor import Supervisor
 from mlops_assets.serving.gateway.traffic import Traffic
@@ -31,6 +33,7 @@ from mlops_assets.serving.protocol.rsgi import (
     Exchange,
     RequestHeaders,
     Scope,
+    is_short,
     read_body,
     send_reply,
 )
@@ -38,8 +41,102 @@ from mlops_assets.serving.protocol.rsgi import (
 _LOG = logging.getLogger(__name__)
 
 
+class _Early(Arrival):
+    """A prediction that is sent on in granian's thread, and answered in the event loop's."""
+
+    def __init__(
+        self,
+        app: "GatewayApp",
+        service: str,
+        scope: Scope,
+        exchange: Exchange,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.exchange = exchange
+        self.loop = loop
+        self.patience = app.patience
+        self._app = app
+        self._service = service
+        self._scope = scope
+        self._headers = scope.headers
+        self._call: Forwarding | None = None
+        app.early.add(self)
+
+    def take(self, body: bytes) -> None:
+        """Send it on at once, or else from the event loop."""
+        app, scope = self._app, self._scope
+        try:
+            target = _target(scope)
+            self._call = app.router.open(self._service, "POST", target, self._headers, body)
+            if app.router.send_at_once(self._call, self):
+                return
+        except RequestError as error:
+            self.loop.call_soon_threadsafe(self._refuse_and_count, error)
+            return
+        except Exception:
+            _LOG.exception("request to %s failed", scope.path)
+            self._send(json_reply({"error": "the gateway failed on this request"}, 500))
+            return
+        self.loop.call_soon_threadsafe(self._go_on)
+
+    def refuse(self, error: RequestError) -> None:
+        """Say what is wrong."""
+        self._send(refusal_reply(error))
+
+    def answered(self, reply: UpstreamReply) -> None:
+        """Return a revision's answer."""
+        call, replica = self._settled()
+        self._send(self._app.router.conclude(call, replica, reply))
+
+    def lost(self) -> None:
+        """The kept connection was closed, or the process with it: ask once more."""
+        self._settled()
+        self._go_on()
+
+    def timed_out(self) -> None:
+        """There was no answer in time."""
+        self.refuse(self._app.router.give_up(*self._settled()))
+
+    def _settled(self) -> tuple[Forwarding, Replica]:
+        call = self._call
+        assert call is not None  # noqa: S101
+        assert call.replica is not None  # noqa: S101
+        call.replica.early.discard(call)
+        return call, call.replica
+
+    def _go_on(self) -> None:
+        task = self.loop.create_task(self._forward())
+        self._app.tasks.add(task)
+        task.add_done_callback(self._app.tasks.discard)
+
+    async def _forward(self) -> None:
+        assert self._call is not None  # noqa: S101
+        try:
+            self._send(await self._app.router.forward(self._call))
+        except RequestError as error:
+            self._refuse_and_count(error)
+        except Exception:  # one request must not take the gateway down
+            _LOG.exception("request to %s failed", self._call.path)
+            self._send(json_reply({"error": "the gateway failed on this request"}, 500))
+
+    def _refuse_and_count(self, error: RequestError) -> None:
+        self._app.count_refusal(self._service, error)
+        self.refuse(error)
+
+    def _send(self, reply: Reply | UpstreamReply) -> None:
+        self._app.send(self.exchange, reply)
+        self._app.early.discard(self)
+
+
 class GatewayApp:
-    """Answers on the gateway's port."""
+    """Answers on the gateway's port. Predictions are taken early (`eager.py`).
+
+    Attributes:
+        router: Sends requests on.
+        patience: With bodies.
+        early: Predictions that were taken early and are not answered yet.
+        tasks: Those of them that wait for something.
+    """
 
     def __init__(self, settings: GatewaySettings, supervisor: Supervisor) -> None:
         self._settings = settings
@@ -50,17 +147,38 @@ class GatewayApp:
         self._mirror = Mirror(
             settings.request_timeout_seconds, failures=self._failures, callers=self
         )
-        self._router = Router(settings, supervisor, self._traffic, self._mirror, self._failures)
+        self.router = Router(settings, supervisor, self._traffic, self._mirror, self._failures)
         self._truths = TruthLog(self._home.truths)
-        self._patience = Patience(settings.max_body_seconds)
+        self.patience: Patience = Patience(settings.max_body_seconds)
         self.draining = False
-        self.n_in_flight = 0
+        self.early: set[_Early] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._n_ordinary = 0
         self.busy_at = 0.0
         self.farewell: asyncio.Task[None] | None = None  # kept, or it could be collected
 
+    @property
+    def n_in_flight(self) -> int:
+        """Requests that are not answered yet."""
+        return self._n_ordinary + len(self.early)
+
+    def begin(
+        self, scope: Scope, exchange: Exchange, loop: asyncio.AbstractEventLoop
+    ) -> _Early | None:
+        """A prediction, as soon as its head is there; None: `__rsgi__` answers."""
+        if scope.method != "POST":
+            return None
+        service = find_service(scope.path)
+        if service is None:
+            return None
+        if not is_short(scope.headers.get("content-length"), self._settings.max_body_bytes):
+            return None
+        self.busy_at = time.monotonic()
+        return _Early(self, service, scope, exchange, loop)
+
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
-        """One request."""
-        self.n_in_flight += 1
+        """Any request."""
+        self._n_ordinary += 1
         self.busy_at = time.monotonic()
         try:
             reply: Reply | UpstreamReply = await self._answer(scope, exchange)
@@ -70,15 +188,23 @@ class GatewayApp:
             _LOG.exception("request to %s failed", scope.path)
             reply = json_reply({"error": "the gateway failed on this request"}, 500)
         finally:
-            self.n_in_flight -= 1
+            self._n_ordinary -= 1
+        self.send(exchange, reply, scope.method)
+
+    def send(self, exchange: Exchange, reply: Reply | UpstreamReply, method: str = "POST") -> None:
+        """Answer, and tell clients to leave when they should."""
+        if isinstance(reply, Reply):
+            send_reply(exchange, reply, draining=self.draining, method=method)
+            return
         closing = self.draining or reply.status in CLOSING
         more = [("connection", "close")] if closing else []
-        if isinstance(reply, UpstreamReply):
-            exchange.response_bytes(reply.status, reply.headers + more, reply.body)
-            return
-        if scope.method == "HEAD":
-            reply.body = b""
-        send_reply(exchange, reply, more)
+        exchange.response_bytes(reply.status, reply.headers + more, reply.body)
+
+    def count_refusal(self, service: str, error: RequestError) -> None:
+        """Count a request that no revision answered."""
+        if error.status != HTTPStatus.GATEWAY_TIMEOUT:  # that one counts for its revision
+            declared = service if service in self._supervisor.statuses else ""
+            self._traffic.n_refused[declared, error.status] += 1
 
     async def _answer(self, scope: Scope, exchange: Exchange) -> Reply | UpstreamReply:
         path = scope.path
@@ -89,16 +215,12 @@ class GatewayApp:
             return self._page(path, scope.method)
         headers = scope.headers
         declared = RequestHeaders(headers).content_length
-        body = await read_body(exchange, declared, self._settings.max_body_bytes, self._patience)
-        target = quote(path, safe="/:")
-        if query := scope.query_string:
-            target += f"?{query}"
+        body = await read_body(exchange, declared, self._settings.max_body_bytes, self.patience)
         try:
-            return await self._router.forward(service, scope.method, target, headers, body)
+            call = self.router.open(service, scope.method, _target(scope), headers, body)
+            return await self.router.forward(call)
         except RequestError as error:
-            if error.status != HTTPStatus.GATEWAY_TIMEOUT:  # that one counts for its revision
-                declared_name = service if service in self._supervisor.statuses else ""
-                self._traffic.n_refused[declared_name, error.status] += 1
+            self.count_refusal(service, error)
             raise
 
     async def _take_truth(self, scope: Scope, exchange: Exchange) -> Reply:
@@ -107,7 +229,7 @@ class GatewayApp:
         headers = scope.headers
         require_token(self._settings.sink_token, headers.get("authorization"))
         declared = RequestHeaders(headers).content_length
-        body = await read_body(exchange, declared, self._settings.max_body_bytes, self._patience)
+        body = await read_body(exchange, declared, self._settings.max_body_bytes, self.patience)
         items = read_truths(body, self._supervisor.statuses)
         await self._truths.write(items)
         return json_reply({"accepted": len(items)})
@@ -161,6 +283,12 @@ class GatewayApp:
     def _all_ready(self) -> bool:
         routes = self._supervisor.routes
         return all(name in routes and routes[name].replicas for name in self._supervisor.statuses)
+
+
+def _target(scope: Scope) -> str:
+    """Path and query, as they are sent on."""
+    path, query = quote(scope.path, safe="/:"), scope.query_string
+    return f"{path}?{query}" if query else path
 
 
 def find_service(path: str) -> str | None:

@@ -51,12 +51,14 @@ class Callers(Protocol):
     """Who must not notice.
 
     Attributes:
-        n_in_flight: Requests that wait for their answer.
         busy_at: When the last one came, of `time.monotonic`.
     """
 
-    n_in_flight: int
     busy_at: float
+
+    @property
+    def n_in_flight(self) -> int:
+        """Requests that wait for their answer."""
 
 
 class Mirror:

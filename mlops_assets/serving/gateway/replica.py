@@ -57,6 +57,7 @@ class Replica:
         self._log_path = log_path
         self._segments = segments
         self._changed = changed
+        self.early: set[object] = set()  # requests in flight that the event loop did not send
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -77,12 +78,15 @@ class Replica:
                 await self._task
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_seconds):
-                while self.n_in_flight:
+                while self.n_in_flight or self.early:
                     await asyncio.sleep(0.01)
         await self._end_process(signal.SIGTERM)
-        if self.upstream is not None:
-            self.upstream.close()
-            self.upstream = None
+        self._leave_upstream()
+
+    def _leave_upstream(self) -> None:
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.close()
 
     async def _keep_running(self) -> None:
         n_failures = 0
@@ -100,7 +104,7 @@ class Replica:
                     self._last_crash = problem
             except OSError as error:
                 problem = f"its process could not be started: {error}"
-            self.upstream = None
+            self._leave_upstream()
             await self._end_process(signal.SIGKILL)
             n_failures = 0 if was_ready else n_failures + 1
             _LOG.error("%s/%s: %s", self.revision.service, self.revision.name, problem)
@@ -148,6 +152,8 @@ class Replica:
             problem = f"it did not answer its probe in {revision.ready_timeout_seconds:g} s"
         if problem is None:
             self.upstream = upstream
+        else:
+            upstream.close()
         return problem
 
     def _command(self) -> list[str]:

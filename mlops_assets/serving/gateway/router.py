@@ -20,6 +20,7 @@ from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.gateway.supervisor import Route, Supervisor
 from mlops_assets.serving.gateway.traffic import Prediction, Traffic
 from mlops_assets.serving.gateway.upstream import (
+    Asking,
     Upstream,
     UpstreamLostError,
     UpstreamReply,
@@ -27,6 +28,7 @@ from mlops_assets.serving.gateway.upstream import (
 )
 from mlops_assets.serving.prediction_log.failures import FailureLog, failure_of, is_failure
 from mlops_assets.serving.prediction_log.records import LOST
+from mlops_assets.serving.protocol.http import TextHeaders
 from mlops_assets.serving.protocol.refusal import RequestError
 from mlops_assets.serving.protocol.rsgi import (
     HeaderValues,
@@ -48,19 +50,31 @@ _RETURNED = {
 REVISION_HEADER = "x-revision"
 
 
-@dataclass(slots=True)
-class _Call:
+@dataclass(slots=True, eq=False)
+class Forwarding:
     """A request on its way, and what decides which revision it goes to."""
 
     service: str
+    method: str
+    path: str
     headers: HeaderValues
     body: bytes
     prediction_id: str
-    is_prediction: bool
+    sent: TextHeaders
     started: float = field(default_factory=time.perf_counter)
     unit: str = ""
+    replica: Replica | None = None
     _route: Route | None = None
     _caller: str | None = None
+
+    @property
+    def is_prediction(self) -> bool:
+        """Whether it is logged and counted as one."""
+        return self.method == "POST"
+
+    def build(self) -> bytes:
+        """Its bytes, as a revision gets them."""
+        return build_request(self.method, self.path, self.sent, self.body)
 
     def caller(self, route: Route) -> str | None:
         """Who or what it is about, if its service goes by that; read from the body once."""
@@ -87,23 +101,56 @@ class Router:
         self._supervisor = supervisor
         self._traffic = traffic
 
-    async def forward(
+    def open(
         self, service: str, method: str, path: str, headers: HeaderValues, body: bytes
-    ) -> UpstreamReply:
+    ) -> Forwarding:
+        """A request, ready to be sent. In any thread.
+
+        Raises:
+            RequestError: 400, its id cannot be one.
+        """
+        caller_id = RequestHeaders(headers).caller_id() or make_id()
+        sent = [(name, value) for name in _FORWARDED if (value := headers.get(name)) is not None]
+        sent.append(("x-request-id", caller_id))
+        call = Forwarding(service, method, path, headers, body, caller_id, sent)
+        call.unit = self._unit(call)
+        if call.unit:
+            sent.append(("x-mlops-unit", call.unit))
+        return call
+
+    def send_at_once(self, call: Forwarding, asking: Asking) -> bool:
+        """Send a request over a kept connection, in any thread. False: `forward` it.
+
+        That is for what has to wait, or to be looked up where only the event loop may look.
+        """
+        route = self._supervisor.routes.get(call.service)
+        if route is None or not route.replicas or REVISION_HEADER in call.headers:
+            return False
+        replica = self._share(call, route)
+        upstream = replica.upstream
+        if upstream is None:
+            return False
+        call.replica = replica
+        replica.early.add(call)
+        if upstream.ask(call.build(), asking, self._settings.request_timeout_seconds):
+            return True
+        replica.early.discard(call)
+        return False
+
+    async def forward(self, call: Forwarding) -> UpstreamReply:
         """The answer of a revision of the service, with the headers that callers get.
 
         Raises:
             RequestError: 404 no such service or revision, 503 nothing is ready, 504 no answer in
                 time.
         """
-        caller_id = RequestHeaders(headers).caller_id() or make_id()
-        call = _Call(service, headers, body, caller_id, method == "POST")
-        sent = [(name, value) for name in _FORWARDED if (value := headers.get(name)) is not None]
-        sent.append(("x-request-id", caller_id))
-        call.unit = self._unit(call)
-        if call.unit:
-            sent.append(("x-mlops-unit", call.unit))
-        replica, reply = await self._exchange(call, build_request(method, path, sent, body))
+        replica, reply = await self._exchange(call, call.build())
+        return self.conclude(call, replica, reply)
+
+    def conclude(self, call: Forwarding, replica: Replica, reply: UpstreamReply) -> UpstreamReply:
+        """Count an answer, offer the request to the shadow; the answer as callers get it."""
+        if is_failure(reply.status):
+            self._note_failure(call, replica, reply.status)
         logged = True
         returned = [(REVISION_HEADER, replica.revision.name)]
         for header in reply.headers:
@@ -113,11 +160,22 @@ class Router:
         if call.is_prediction:
             self._count(call, replica, reply.status, reply.body[:160], logged=logged)
             if reply.status < 400:
-                self._copy(service, replica, Copy(path, sent, body, caller_id, call.unit))
+                self._copy(call, replica)
         return UpstreamReply(reply.status, returned, reply.body)
 
+    def give_up(self, call: Forwarding, replica: Replica) -> RequestError:
+        """Count a request that took too long; what its caller is told."""
+        self._note_failure(call, replica, 504)
+        if call.is_prediction:
+            self._count(call, replica, 504, b"", logged=True)
+        return RequestError(
+            504,
+            f"revision {replica.revision.name} did not answer in "
+            f"{self._settings.request_timeout_seconds:g} s",
+        )
+
     def _count(
-        self, call: _Call, replica: Replica, status: int, excerpt: bytes, *, logged: bool
+        self, call: Forwarding, replica: Replica, status: int, excerpt: bytes, *, logged: bool
     ) -> None:
         name, seconds = replica.revision.name, time.perf_counter() - call.started
         answer = Prediction(
@@ -125,13 +183,14 @@ class Router:
         )
         self._traffic.count(answer, logged=logged)
 
-    def _copy(self, service: str, answered: Replica, copy: Copy) -> None:
+    def _copy(self, call: Forwarding, answered: Replica) -> None:
         """Offer an answered request to the shadow, if there is one and it is not the answerer."""
-        route = self._supervisor.routes.get(service)
+        route = self._supervisor.routes.get(call.service)
         if route is not None and route.shadow is not None and route.shadow is not answered:
-            self._mirror.offer(service, route.shadow, copy)
+            copy = Copy(call.path, call.sent, call.body, call.prediction_id, call.unit)
+            self._mirror.offer(call.service, route.shadow, copy)
 
-    def _unit(self, call: _Call) -> str:
+    def _unit(self, call: Forwarding) -> str:
         """Whom the log counts a prediction for, hashed; empty while nothing is compared."""
         route = self._supervisor.routes.get(call.service)
         if route is None or (len(route.replicas) < 2 and route.shadow is None):
@@ -139,7 +198,7 @@ class Router:
         caller = call.caller(route) if call.is_prediction else None
         return "" if caller is None else hash_unit(call.service, caller)
 
-    async def _exchange(self, call: _Call, request: bytes) -> tuple[Replica, UpstreamReply]:
+    async def _exchange(self, call: Forwarding, request: bytes) -> tuple[Replica, UpstreamReply]:
         replica, upstream = await self._pick(call, None)
         try:
             return replica, await self._send(call, replica, upstream, request)
@@ -156,37 +215,27 @@ class Router:
             ) from error
 
     async def _send(
-        self, call: _Call, replica: Replica, upstream: Upstream, request: bytes
+        self, call: Forwarding, replica: Replica, upstream: Upstream, request: bytes
     ) -> UpstreamReply:
         replica.n_in_flight += 1
         try:
-            reply = await upstream.send(request, self._settings.request_timeout_seconds)
-            if is_failure(reply.status):
-                self._note_failure(call, replica, reply.status)
-            return reply
+            return await upstream.send(request, self._settings.request_timeout_seconds)
         except UpstreamLostError:
             self._note_failure(call, replica, LOST)
             self._traffic.count_lost(call.service, replica.revision.name)
             raise
         except TimeoutError as error:
-            self._note_failure(call, replica, 504)
-            if call.is_prediction:
-                self._count(call, replica, 504, b"", logged=True)
-            raise RequestError(
-                504,
-                f"revision {replica.revision.name} did not answer in "
-                f"{self._settings.request_timeout_seconds:g} s",
-            ) from error
+            raise self.give_up(call, replica) from error
         finally:
             replica.n_in_flight -= 1
 
-    def _note_failure(self, call: _Call, replica: Replica, status: int) -> None:
+    def _note_failure(self, call: Forwarding, replica: Replica, status: int) -> None:
         if call.is_prediction:
             name, seconds = replica.revision.name, time.perf_counter() - call.started
             failure = failure_of(name, call.prediction_id, status, seconds, call.unit, shadow=False)
             self._failures.write(call.service, failure)
 
-    async def _pick(self, call: _Call, lost: Upstream | None) -> tuple[Replica, Upstream]:
+    async def _pick(self, call: Forwarding, lost: Upstream | None) -> tuple[Replica, Upstream]:
         """A revision's live process; waits a little for one that is just starting.
 
         Args:
@@ -211,7 +260,7 @@ class Router:
             except TimeoutError:
                 continue
 
-    def _candidate(self, call: _Call, route: Route | None, *, again: bool) -> Replica | None:
+    def _candidate(self, call: Forwarding, route: Route | None, *, again: bool) -> Replica | None:
         if REVISION_HEADER in call.headers:
             asked = call.headers.get(REVISION_HEADER) or ""
             for replica in self._supervisor.replicas(call.service):
@@ -220,7 +269,11 @@ class Router:
             raise RequestError(404, f"{call.service} has no revision {asked[:60]!r}")
         if route is None or not route.replicas:
             return None
-        if again or len(route.replicas) == 1:
+        return route.replicas[0][0] if again else self._share(call, route)
+
+    def _share(self, call: Forwarding, route: Route) -> Replica:
+        """The revision that the request falls to."""
+        if len(route.replicas) == 1:
             return route.replicas[0][0]
         percents = [percent for _, percent in route.replicas]
         return route.replicas[choose(percents, _ticket(call, route))][0]
@@ -229,7 +282,7 @@ class Router:
         return any(r.state.phase != "failed" for r in self._supervisor.replicas(service))
 
 
-def _ticket(call: _Call, route: Route) -> float:
+def _ticket(call: Forwarding, route: Route) -> float:
     """The same for the same sticky header or entity; any for a request that names none."""
     caller = call.caller(route)
     if caller is None:
@@ -237,12 +290,12 @@ def _ticket(call: _Call, route: Route) -> float:
     return sticky_ticket(route.annotations.get(STICKY_SALT, call.service), caller)
 
 
-def _sticky_value(call: _Call, route: Route) -> str | None:
+def _sticky_value(call: Forwarding, route: Route) -> str | None:
     wanted = route.annotations.get(STICKY_HEADER)
     return call.headers.get(wanted.lower()) if wanted else None
 
 
-def _entity(call: _Call, route: Route) -> str | None:
+def _entity(call: Forwarding, route: Route) -> str | None:
     key = route.annotations.get(ENTITY_KEY)
     if key is None:
         return None

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Iterator
 
-from mlops_assets.errors import MlopsError, PlatformError
+from mlops_assets.errors import PlatformError
 from mlops_assets.modeling.signing import ensure_key_pair
 from mlops_assets.serving.gateway.app import GatewayApp
 from mlops_assets.serving.gateway.settings import GatewaySettings
@@ -16,25 +16,21 @@ from mlops_assets.serving.gateway.supervisor import Supervisor
 from mlops_assets.serving.home import ServingHome, write_json
 from mlops_assets.serving.prediction_log.redaction import make_key
 from mlops_assets.serving.prediction_log.sinking import keep_sinking
-from mlops_assets.serving.process import configure_log, die_with_parent, require_free_port
-from mlops_assets.serving.server import build_server, drain, on_stop, run_loop
+from mlops_assets.serving.process import require_free_port
+from mlops_assets.serving.server import build_server, drain, on_stop, run_loop, run_process
 
 _LOG = logging.getLogger(__name__)
 
 
 def run_gateway(settings: GatewaySettings) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 2 could not start."""
-    configure_log()
-    if settings.parent_pid is not None:
-        die_with_parent(settings.parent_pid)
-    try:
+
+    def run() -> None:
         with _only_one(settings):
             require_free_port(settings.host, settings.port)
             run_loop(_serve(settings))
-    except MlopsError as error:
-        _LOG.error("%s", error)
-        return 2
-    return 0
+
+    return run_process(run, settings.parent_pid)
 
 
 @contextlib.contextmanager

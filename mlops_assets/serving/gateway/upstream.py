@@ -1,14 +1,24 @@
 """HTTP to a revision's process over its Unix socket, with connections kept open.
 
 Our own few lines because a general client costs 0.3 ms a request; the other side is our predictor,
-which always says how long its answer is.
+which always says how long its answer is. A request may be sent in any thread (over a kept
+connection, at once); what comes back is read in the event loop's.
 """
 
 import asyncio
+import contextlib
+import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from mlops_assets.serving.protocol.http import TextHeaders
+
+_CHUNK_BYTES = 262_144
+_SWEEP_SECONDS = 0.25
+# A thread that is about to send must not find the number of a closed socket taken by another one.
+_CLOSE_SECONDS = 1.0
 
 
 class UpstreamLostError(Exception):
@@ -24,60 +34,145 @@ class UpstreamReply:
     body: bytes
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self) -> None:
-        self.transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
-        self._waiting: asyncio.Future[UpstreamReply] | None = None
+class Asking(Protocol):
+    """Who asks. Exactly one of these is called, once, in the event loop's thread."""
+
+    def answered(self, reply: UpstreamReply) -> None:
+        """Here is the answer."""
+
+    def lost(self) -> None:
+        """The process or the connection ended before."""
+
+    def timed_out(self) -> None:
+        """There was no answer in time."""
+
+
+class _Awaiting:
+    """Asks as a coroutine."""
+
+    def __init__(self, future: asyncio.Future[UpstreamReply]) -> None:
+        self._future = future
+
+    def answered(self, reply: UpstreamReply) -> None:
+        if not self._future.done():
+            self._future.set_result(reply)
+
+    def lost(self) -> None:
+        if not self._future.done():
+            self._future.set_exception(UpstreamLostError("closed"))
+
+    def timed_out(self) -> None:
+        if not self._future.done():
+            self._future.set_exception(TimeoutError())
+
+
+class _Connection:
+    """One connection. Whoever takes the item out of `_asking` settles it, so it is settled once."""
+
+    def __init__(
+        self, upstream: "Upstream", loop: asyncio.AbstractEventLoop, to: socket.socket
+    ) -> None:
+        self.latest = 0.0  # of `time.monotonic`, when it is too late for an answer
+        self._upstream = upstream
+        self._loop = loop
+        self._socket = to
+        self._asking: list[Asking] = []  # one at most
+        self._buffer = b""
         self._head: _Head | None = None
-        self.open = True
+        self._rest = memoryview(b"")  # of the request, still to be sent
+        self._is_open = True
+        loop.add_reader(to.fileno(), self._read)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if self._head is None:
-            end = self._buffer.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            self._head = _read_head(bytes(self._buffer[:end]), end + 4)
-        status, headers, start, length = self._head
-        if len(self._buffer) < start + length:
-            return
-        reply = UpstreamReply(status, headers, bytes(self._buffer[start : start + length]))
-        self._buffer.clear()
-        self._head = None
-        if ("connection", "close") in headers:
-            self.open = False
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(reply)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.open = False
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(UpstreamLostError(str(exc or "closed")))
-
-    async def exchange(self, request: bytes, timeout_seconds: float) -> UpstreamReply:
-        if self.transport is None or not self.open:
-            raise UpstreamLostError("closed")
-        loop = asyncio.get_running_loop()
-        self._waiting = loop.create_future()
-        self.transport.write(request)
-        timer = loop.call_later(timeout_seconds, self._expire)  # a third of `asyncio.timeout`
+    def ask(self, request: bytes, asking: Asking, timeout_seconds: float) -> bool:
+        """Send a request, in any thread. False: it is lost, and nobody else will say so."""
+        self.latest = time.monotonic() + timeout_seconds
+        self._asking.append(asking)
         try:
-            return await self._waiting
-        finally:
-            timer.cancel()
+            n_sent = self._socket.send(request)
+        except BlockingIOError:
+            n_sent = 0
+        except OSError:
+            return self._take() is None
+        if n_sent < len(request):
+            self._loop.call_soon_threadsafe(self._send_rest, request[n_sent:])
+        return self._is_open or self._take() is None
 
-    def _expire(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(TimeoutError())
+    def _take(self) -> Asking | None:
+        try:
+            return self._asking.pop()
+        except IndexError:
+            return None
 
-    def close(self) -> None:
-        self.open = False
-        if self.transport is not None:
-            self.transport.abort()
+    def _send_rest(self, rest: bytes) -> None:
+        if self._is_open:
+            self._rest = memoryview(rest)
+            self._loop.add_writer(self._socket.fileno(), self._write)
+
+    def _write(self) -> None:
+        try:
+            self._rest = self._rest[self._socket.send(self._rest) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.end()
+            return
+        if not self._rest:
+            self._loop.remove_writer(self._socket.fileno())
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(_CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.end()
+            return
+        if self._buffer:
+            data = self._buffer + data
+        if self._head is None:
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                self._buffer = data
+                return
+            self._head = _read_head(data[:end], end + 4)
+        status, headers, start, length = self._head
+        if len(data) < start + length:
+            self._buffer = data
+            return
+        self._settle(UpstreamReply(status, headers, data[start : start + length]))
+
+    def _settle(self, reply: UpstreamReply) -> None:
+        self._buffer, self._head = b"", None
+        asking = self._take()
+        if asking is None or ("connection", "close") in reply.headers:
+            self.end()
+        else:
+            self._upstream.keep(self)
+        if asking is not None:
+            asking.answered(reply)
+
+    def expire(self, now: float) -> None:
+        """End it when its answer is too late."""
+        if self._asking and now > self.latest:
+            asking = self._take()
+            self.end()
+            if asking is not None:
+                asking.timed_out()
+
+    def end(self) -> None:
+        """Close it; whoever waits for an answer gets none."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._upstream.forget(self)
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._loop.call_later(_CLOSE_SECONDS, self._socket.close)
+        asking = self._take()
+        if asking is not None:
+            asking.lost()
 
 
 _Head = tuple[int, TextHeaders, int, int]
@@ -98,11 +193,27 @@ def _read_head(head: bytes, start: int) -> _Head:
 
 
 class Upstream:
-    """The process of one revision, as the router reaches it."""
+    """The process of one revision, as the router reaches it. Made in a running event loop."""
 
     def __init__(self, socket_path: Path) -> None:
         self._path = str(socket_path)
+        self._loop = asyncio.get_running_loop()
         self._idle: list[_Connection] = []
+        self._connections: set[_Connection] = set()
+        self._is_closed = False
+        self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def ask(self, request: bytes, asking: Asking, timeout_seconds: float) -> bool:
+        """Send over a kept connection, in any thread. False: there is none, and nothing was sent.
+
+        A kept connection that the other side just closed is `lost`, and says nothing of the
+        process.
+        """
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return False
+        return connection.ask(request, asking, timeout_seconds)
 
     async def send(self, request: bytes, timeout_seconds: float) -> UpstreamReply:
         """One exchange. A kept connection that the other side closed is replaced once.
@@ -111,39 +222,65 @@ class Upstream:
             UpstreamLostError: the process is gone, or went before it answered.
             TimeoutError: no answer in time.
         """
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.open:
-                try:
-                    return await self._exchange(connection, request, timeout_seconds)
-                except UpstreamLostError:
-                    break
+        if self._idle:
+            try:
+                return await self._exchange(self._idle.pop(), request, timeout_seconds)
+            except UpstreamLostError:
+                pass
+        return await self._exchange(await self._connect(), request, timeout_seconds)
+
+    async def _connect(self) -> _Connection:
+        to = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        to.setblocking(False)
         try:
-            loop = asyncio.get_running_loop()
-            _, connection = await loop.create_unix_connection(_Connection, self._path)
-        except OSError as error:
-            raise UpstreamLostError(str(error)) from error
-        return await self._exchange(connection, request, timeout_seconds)
+            await self._loop.sock_connect(to, self._path)
+        except BaseException as error:
+            to.close()
+            if isinstance(error, OSError):
+                raise UpstreamLostError(str(error)) from error
+            raise
+        connection = _Connection(self, self._loop, to)
+        self._connections.add(connection)
+        return connection
 
     async def _exchange(
         self, connection: _Connection, request: bytes, timeout_seconds: float
     ) -> UpstreamReply:
+        future: asyncio.Future[UpstreamReply] = self._loop.create_future()
+        if not connection.ask(request, _Awaiting(future), timeout_seconds):
+            connection.end()
+            raise UpstreamLostError("closed")
         try:
-            reply = await connection.exchange(request, timeout_seconds)
-        except BaseException:
-            connection.close()  # its answer, if one comes, must reach nobody else
+            return await future
+        except asyncio.CancelledError:
+            connection.end()  # its answer, if one comes, must reach nobody else
             raise
-        if connection.open:
-            self._idle.append(connection)
+
+    def keep(self, connection: _Connection) -> None:
+        """A connection is free for the next request."""
+        if self._is_closed:
+            connection.end()
         else:
-            connection.close()
-        return reply
+            self._idle.append(connection)
+
+    def forget(self, connection: _Connection) -> None:
+        """A connection ended."""
+        self._connections.discard(connection)
+        with contextlib.suppress(ValueError):  # it was in use
+            self._idle.remove(connection)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for connection in tuple(self._connections):
+            connection.expire(now)
+        if self._connections or not self._is_closed:
+            self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def close(self) -> None:
-        """Close the kept connections."""
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
+        """Close the kept connections, and others once they have their answer."""
+        self._is_closed = True
+        for connection in tuple(self._idle):
+            connection.end()
 
 
 def build_request(method: str, path: str, headers: TextHeaders, body: bytes) -> bytes:

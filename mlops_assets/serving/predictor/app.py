@@ -85,9 +85,8 @@ class PredictorApp:
                 reply = self._pages.render(path, method)
         except RequestError as error:
             reply = refusal_reply(error)
-        if method == "HEAD":
-            reply.body = b""
-        send_reply(exchange, reply, [self._desk.version_header])
+        more = [self._desk.version_header]
+        send_reply(exchange, reply, more, draining=self.draining, method=method)
 
     async def _predict(self, protocol: int, headers: RequestHeaders, exchange: Exchange) -> None:
         desk, loop = self._desk, asyncio.get_running_loop()

@@ -21,17 +21,20 @@ from mlops_assets.serving.predictor.settings import PredictorSettings
 from mlops_assets.serving.protocol import v1, v2
 from mlops_assets.serving.protocol.batch import Answer, Batch
 from mlops_assets.serving.protocol.http import (
-    CLOSING,
     JSON,
     MAX_ID_LENGTH,
     Reply,
-    TextHeaders,
     json_reply,
     refusal_reply,
 )
 from mlops_assets.serving.protocol.patience import Patience
 from mlops_assets.serving.protocol.refusal import RequestError
-from mlops_assets.serving.protocol.rsgi import Exchange, RequestHeaders, make_id
+from mlops_assets.serving.protocol.rsgi import (
+    Exchange,
+    RequestHeaders,
+    make_id,
+    send_reply,
+)
 
 _LOG = logging.getLogger(__name__)
 V1, V2 = 0, 1
@@ -235,19 +238,15 @@ class PredictionCall(Arrival):
             self._desk.counters[self._thread].count_unlogged()
 
     def _send(self, reply: Reply) -> None:
-        desk, thread, status = self._desk, self._thread, reply.status
+        desk, thread = self._desk, self._thread
         seconds = time.perf_counter() - self._started
-        desk.counters[thread].count(self._protocol, status, seconds, self._n_rows)
-        headers: TextHeaders = [("content-type", reply.content_type), desk.version_header]
+        desk.counters[thread].count(self._protocol, reply.status, seconds, self._n_rows)
+        more = [desk.version_header]
         if self._id:
-            headers.append(("x-request-id", self._id))
-        if reply.headers:
-            headers += reply.headers
+            more.append(("x-request-id", self._id))
         if self._unlogged:
-            headers.append(("x-prediction-log", "dropped: the disk is full"))
-        if desk.draining or status in CLOSING:
-            headers.append(("connection", "close"))
-        self.exchange.response_bytes(status, headers, reply.body)
+            more.append(("x-prediction-log", "dropped: the disk is full"))
+        send_reply(self.exchange, reply, more, draining=desk.draining)
         desk.n_ended[thread] += 1
 
 

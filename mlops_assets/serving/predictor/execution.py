@@ -59,12 +59,27 @@ class CostEstimate:
 
 
 class Execution:
-    """Runs batches of one model with bounded concurrency."""
+    """Runs batches of one model with bounded concurrency.
 
-    def __init__(self, scorer: Scorer, *, max_waiting: int, max_wait_seconds: float) -> None:
-        n_threads = os.cpu_count() or 1
+    Args:
+        scorer: Answers batches.
+        max_waiting: Slow batches that may wait for a thread.
+        max_wait_seconds: Longest wait for one.
+        n_threads: Slow batches at a time, of which very slow ones leave one; by default one for
+            each processor.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        *,
+        max_waiting: int,
+        max_wait_seconds: float,
+        n_threads: int | None = None,
+    ) -> None:
+        n_threads = n_threads or os.cpu_count() or 1
         self._scorer = scorer
-        self._cost = CostEstimate()
+        self.cost = CostEstimate()
         self._threads = ThreadPoolExecutor(n_threads + 1, thread_name_prefix="predict")
         self._small = asyncio.Semaphore(n_threads)
         self._large = asyncio.Semaphore(max(1, n_threads - 1))
@@ -88,7 +103,7 @@ class Execution:
 
     def score_at_once(self, batch: Batch) -> Answer | None:
         """The model's answer to a quick batch; None for a slow one, which `score` takes."""
-        if self._cost.seconds(batch.n_rows) > QUICK_SECONDS:
+        if self.cost.seconds(batch.n_rows) > QUICK_SECONDS:
             return None
         return self._timed(batch)
 
@@ -98,7 +113,7 @@ class Execution:
         Raises:
             RequestError: 503, too many slow batches wait already or one waited too long.
         """
-        lane = self._large if self._cost.seconds(batch.n_rows) > LARGE_SECONDS else self._small
+        lane = self._large if self.cost.seconds(batch.n_rows) > LARGE_SECONDS else self._small
         if lane.locked() and self.n_waiting >= self._max_waiting:
             raise self._busy()
         self.n_waiting += 1
@@ -117,7 +132,7 @@ class Execution:
     def _timed(self, batch: Batch) -> Answer:
         started = time.perf_counter()
         answer = self._scorer.score(batch)
-        self._cost.learn(batch.n_rows, time.perf_counter() - started)
+        self.cost.learn(batch.n_rows, time.perf_counter() - started)
         return answer
 
     def _busy(self) -> RequestError:

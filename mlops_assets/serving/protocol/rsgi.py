@@ -4,11 +4,18 @@ Through ASGI the same server with the same model answers a third fewer requests.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from random import getrandbits
 from typing import Protocol
 
-from mlops_assets.serving.protocol.http import JSON, MAX_ID_LENGTH, Reply, TextHeaders, too_long
+from mlops_assets.serving.protocol.http import (
+    CLOSING,
+    JSON,
+    MAX_ID_LENGTH,
+    Reply,
+    TextHeaders,
+    too_long,
+)
 from mlops_assets.serving.protocol.patience import Patience
 from mlops_assets.serving.protocol.refusal import RequestError
 
@@ -52,12 +59,29 @@ class Exchange(Protocol):
         """Answer."""
 
 
-def send_reply(exchange: Exchange, reply: Reply, more: TextHeaders) -> None:
-    """Send a reply with further headers; the server adds the length."""
+def send_reply(
+    exchange: Exchange,
+    reply: Reply,
+    more: Iterable[tuple[str, str]] = (),
+    *,
+    draining: bool,
+    method: str = "",
+) -> None:
+    """Send a reply with further headers; the server adds the length.
+
+    Args:
+        exchange: The way to the answer.
+        reply: What is sent.
+        more: Further headers.
+        draining: Whether the client is told to leave.
+        method: Of the request: HEAD gets no body.
+    """
     headers = [("content-type", reply.content_type), *more]
     if reply.headers:
         headers += reply.headers
-    exchange.response_bytes(reply.status, headers, reply.body)
+    if draining or reply.status in CLOSING:
+        headers.append(("connection", "close"))
+    exchange.response_bytes(reply.status, headers, b"" if method == "HEAD" else reply.body)
 
 
 class _Reading:

@@ -6,7 +6,6 @@ import logging
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.truth import TruthLog, read_truths, require_token
 from mlops_assets.serving.protocol.http import (
-    CLOSING,
     Reply,
     json_reply,
     method_reply,
@@ -60,10 +59,7 @@ class SinkApp:
             reply = json_reply({"error": "the sink failed on this request; see its log"}, 500)
         finally:
             self.n_in_flight -= 1
-        if scope.method == "HEAD":
-            reply.body = b""
-        closing = self.draining or reply.status in CLOSING
-        send_reply(exchange, reply, [("connection", "close")] if closing else [])
+        send_reply(exchange, reply, draining=self.draining, method=scope.method)
 
     async def _answer(self, scope: Scope, exchange: Exchange) -> Reply:
         path, method, headers = scope.path, scope.method, scope.headers

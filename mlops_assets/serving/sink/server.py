@@ -3,10 +3,8 @@
 import asyncio
 import logging
 
-from mlops_assets.errors import MlopsError
 from mlops_assets.serving.prediction_log.sinking import keep_sinking, sink_once
-from mlops_assets.serving.process import configure_log, die_with_parent
-from mlops_assets.serving.server import build_server, drain, on_stop, run_loop
+from mlops_assets.serving.server import build_server, drain, on_stop, run_loop, run_process
 from mlops_assets.serving.sink.app import SinkApp
 from mlops_assets.serving.sink.settings import SinkSettings
 
@@ -15,15 +13,7 @@ _LOG = logging.getLogger(__name__)
 
 def run_sink_server(settings: SinkSettings) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 2 could not start."""
-    configure_log()
-    if settings.parent_pid is not None:
-        die_with_parent(settings.parent_pid)
-    try:
-        run_loop(_serve(settings))
-    except MlopsError as error:
-        _LOG.error("%s", error)
-        return 2
-    return 0
+    return run_process(lambda: run_loop(_serve(settings)), settings.parent_pid)
 
 
 async def _serve(settings: SinkSettings) -> None:
