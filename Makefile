@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test nightly lint lock docs clean
+.PHONY: run test nightly lint lock docs manifests clean
 
 run: $(INSTALLED)
 	@$(BIN)/mlops-assets up $(if $(ONCE),--once) $(ARGS)
@@ -43,6 +43,9 @@ docs: $(INSTALLED)
 	$(BIN)/python -m mlops_assets.spec.reference > docs/yaml-reference.md
 	$(BIN)/python -m mlops_assets.rollout.timeline docs/rollouts.md
 	$(BIN)/python -m mlops_assets_tests.k8s.page
+
+manifests: $(INSTALLED)
+	$(BIN)/python -m mlops_assets.observability.manifests k8s/components/prometheus
 
 # The images' locks are parts of the first one: same versions, same hashes.
 COMPILE := $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -21,6 +21,8 @@ WITHOUT_SCHEMA = {
     "gateway.networking.k8s.io/v1/Gateway",
     "gateway.networking.k8s.io/v1/HTTPRoute",
     "keda.sh/v1alpha1/ScaledObject",
+    "monitoring.coreos.com/v1/PodMonitor",
+    "monitoring.coreos.com/v1/PrometheusRule",
 }
 """Kinds of other projects, of which no schema is at hand."""
 

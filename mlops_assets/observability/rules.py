@@ -1,0 +1,205 @@
+"""The recording and alert rules, as data. What each alert asks of people stands in
+`docs/operations.md` under its name; a test holds the two together.
+
+An alert waits (`wait`) longer than what mends itself: a pod that restarts, a scrape that is missed.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["page", "ticket"]
+"""page: somebody is called now. ticket: somebody looks on the next working day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A series that Prometheus computes ahead."""
+
+    name: str
+    expr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert.
+
+    Attributes:
+        name: Its name, and its heading in `docs/operations.md`.
+        expr: When it holds.
+        wait: How long it must hold.
+        severity: Who cares.
+        summary: One line for whoever is called; `{{ }}` is filled in by Prometheus.
+    """
+
+    name: str
+    expr: str
+    wait: str
+    severity: Severity
+    summary: str
+
+
+_OURS = 'namespace=~"mlops|mlops-models"'
+_BY_VERSION = "model_name, model_version"
+
+RECORDINGS = (
+    Recording(
+        "mlops:requests:rate5m",
+        f"sum by ({_BY_VERSION}) (rate(mlops_requests_total[5m]))",
+    ),
+    Recording(
+        "mlops:errors:ratio5m",
+        f'sum by ({_BY_VERSION}) (rate(mlops_requests_total{{code="5xx"}}[5m]))'
+        f" / sum by ({_BY_VERSION}) (rate(mlops_requests_total[5m]))",
+    ),
+    Recording(
+        "mlops:latency_seconds:p99_5m",
+        f"histogram_quantile(0.99, sum by ({_BY_VERSION}, le)"
+        " (rate(request_predict_seconds_bucket[5m])))",
+    ),
+    Recording("mlops:rows:rate5m", f"sum by ({_BY_VERSION}) (rate(mlops_rows_total[5m]))"),
+)
+
+ROLLOUTS = (
+    Alert(
+        "RolloutRolledBack",
+        'mlops_rollout_phase{phase="rolled_back"} == 1'
+        " and on (service) mlops_rollout_phase_seconds < 86400",
+        "0m", "page", "{{ $labels.service }}: the new version was rolled back",
+    ),
+    Alert(
+        "RolloutFailed",
+        'mlops_rollout_phase{phase="failed"} == 1'
+        " and on (service) mlops_rollout_phase_seconds < 86400",
+        "0m", "ticket", "{{ $labels.service }}: the new version could not run",
+    ),
+    Alert(
+        "RolloutNotEvaluated", "mlops_rollout_tick_age_seconds > 900", "5m", "page",
+        "{{ $labels.service }}: nobody decides on a rollout that is under way",
+    ),
+    Alert(
+        "RolloutStuck",
+        "mlops_rollout_phase_seconds > 172800 and on (service) mlops_rollout_is_over == 0"
+        " unless on (service) mlops_rollout_held",
+        "15m", "ticket", "{{ $labels.service }}: two days in one phase",
+    ),
+    Alert(
+        "RolloutWaitsForPerson",
+        "mlops_rollout_held == 1 and on (service) mlops_rollout_is_over == 0",
+        "4h", "ticket", "{{ $labels.service }}: {{ $labels.kind }}, somebody must say what to do",
+    ),
+)  # fmt: skip
+
+MODELS = (
+    Alert(
+        "DriftUnresolved",
+        'mlops_window_verdict{verdict=~"drift_harmful|concept_drift|broken_data"} == 1',
+        "24h", "ticket", "{{ $labels.model }}: {{ $labels.verdict }} for a day",
+    ),
+    Alert(
+        "WindowsOverdue", "mlops_window_age_seconds > 259200", "1h", "ticket",
+        "{{ $labels.model }}: no window was judged for three days",
+    ),
+    Alert(
+        "RetrainingNotDecided", "mlops_retraining_decision_age_seconds > 7200", "15m", "ticket",
+        "{{ $labels.model }}: nobody decides whether to train again",
+    ),
+    Alert(
+        "PredictorErrors",
+        "mlops:errors:ratio5m > 0.02 and mlops:requests:rate5m > 0.1",
+        "5m", "page", "{{ $labels.model_name }} v{{ $labels.model_version }}: 2 % of answers fail",
+    ),
+    Alert(
+        "PredictorSlow", "mlops:latency_seconds:p99_5m > 1", "15m", "ticket",
+        "{{ $labels.model_name }} v{{ $labels.model_version }}: one in 100 waits over a second",
+    ),
+)  # fmt: skip
+
+RUNS = (
+    Alert(
+        "RunsFailing", 'sum by (job) (mlops_runs_last_day{status="FAILURE"}) >= 3', "0m", "ticket",
+        "{{ $labels.job }}: {{ $value }} runs failed within a day",
+    ),
+    Alert(
+        "RunRetryLost", "mlops_run_retries_lost > 0", "10m", "ticket",
+        "{{ $value }} failed runs should have been tried again and were not",
+    ),
+    Alert(
+        "RunsWaiting", "mlops_run_longest_wait_seconds > 3600", "5m", "ticket",
+        "a run waits for an hour",
+    ),
+    Alert(
+        "DaemonSilent", "mlops_daemon_silent_seconds > 300", "5m", "page",
+        "Dagster's daemon {{ $labels.daemon }} gives no sign",
+    ),
+    Alert(
+        "TickFailed", "mlops_tick_failed == 1", "15m", "ticket",
+        "{{ $labels.kind }} {{ $labels.instigator }} fails",
+    ),
+    Alert(
+        "TicksOverdue", 'mlops_tick_age_seconds{kind="sensor"} > 900', "5m", "page",
+        "sensor {{ $labels.instigator }} was not evaluated for 15 minutes",
+    ),
+    Alert(
+        "NotificationsFailing", 'mlops_notifications{state="failed"} > 0', "30m", "ticket",
+        "{{ $value }} notifications ({{ $labels.kind }}) reached nobody",
+    ),
+    Alert(
+        "SourceDown", "mlops_source_up == 0", "10m", "ticket",
+        "the exporter cannot read {{ $labels.source }}",
+    ),
+    Alert(
+        "ExporterGone", "absent(mlops_source_up)", "10m", "page",
+        "nothing is known of runs and rollouts: the exporter does not answer",
+    ),
+)  # fmt: skip
+
+LOG = (
+    Alert(
+        "SinkLags", "mlops_sink_lag_seconds > 300", "10m", "ticket",
+        "predictions reach the tables {{ $value }} s late",
+    ),
+    Alert(
+        "SinkDiskFull", 'increase(mlops_sink_refused_total{code="503"}[10m]) > 0', "0m", "page",
+        "the sink refuses events: its disk is full",
+    ),
+    Alert(
+        "EventsDropped",
+        "sum by (model_name) (increase(mlops_unlogged_total[15m])) > 0", "0m", "page",
+        "{{ $labels.model_name }}: predictions were answered and not logged",
+    ),
+    Alert(
+        "LogNotShipped", "mlops_unshipped_bytes > 500000000", "15m", "ticket",
+        "{{ $labels.model_name }}: 500 MB of its log wait for the sink",
+    ),
+)  # fmt: skip
+
+CLUSTER = (
+    Alert(
+        "CertificateExpires",
+        f"certmanager_certificate_expiration_timestamp_seconds{{{_OURS}}} - time() < 604800",
+        "1h", "ticket", "certificate {{ $labels.name }} ends within a week and was not renewed",
+    ),
+    Alert(
+        "CertificateNotReady",
+        f'certmanager_certificate_ready_status{{{_OURS}, condition="False"}} == 1', "15m", "page",
+        "certificate {{ $labels.name }} is not valid",
+    ),
+    Alert(
+        "DiskFills",
+        f"kubelet_volume_stats_available_bytes{{{_OURS}}}"
+        f" / kubelet_volume_stats_capacity_bytes{{{_OURS}}} < 0.15",
+        "10m", "page", "{{ $labels.persistentvolumeclaim }} is 85 % full",
+    ),
+    Alert(
+        "PodsMissing", f"kube_deployment_status_replicas_unavailable{{{_OURS}}} > 0", "15m", "page",
+        "{{ $labels.deployment }}: {{ $value }} pods are not there",
+    ),
+    Alert(
+        "PodRestarts",
+        f"increase(kube_pod_container_status_restarts_total{{{_OURS}}}[1h]) > 3", "0m", "ticket",
+        "{{ $labels.pod }} restarted {{ $value }} times within an hour",
+    ),
+)  # fmt: skip
+
+GROUPS = {"rollouts": ROLLOUTS, "models": MODELS, "runs": RUNS, "log": LOG, "cluster": CLUSTER}
+ALERTS = tuple(alert for group in GROUPS.values() for alert in group)

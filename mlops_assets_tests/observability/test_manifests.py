@@ -1,0 +1,131 @@
+"""Monitors, rules and dashboards: written from one place, and about metrics that exist."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import promql_parser
+import pytest
+import yaml
+
+from mlops_assets.observability.facts import METRICS
+from mlops_assets.observability.manifests import build_files
+from mlops_assets.observability.rules import ALERTS, RECORDINGS
+from mlops_assets_tests.serving.running import (
+    find_free_port,
+    running_module,
+    running_predictor,
+    wait_for,
+)
+
+ROOT = Path(__file__).parents[2]
+COMPONENT = ROOT / "k8s" / "components" / "prometheus"
+
+FOREIGN = {
+    "certmanager_certificate_expiration_timestamp_seconds": "cert-manager",
+    "certmanager_certificate_ready_status": "cert-manager",
+    "container_cpu_usage_seconds_total": "kubelet (cAdvisor)",
+    "container_memory_working_set_bytes": "kubelet (cAdvisor)",
+    "kube_deployment_status_replicas_unavailable": "kube-state-metrics",
+    "kube_pod_container_resource_requests": "kube-state-metrics",
+    "kube_pod_container_status_restarts_total": "kube-state-metrics",
+    "kubelet_volume_stats_available_bytes": "kubelet",
+    "kubelet_volume_stats_capacity_bytes": "kubelet",
+    "kubelet_volume_stats_used_bytes": "kubelet",
+}
+"""Metrics of others, with who tells them; each is among the stable ones of its documents."""
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Every PromQL expression, with where it stands."""
+    files = build_files()
+    for group in yaml.safe_load(files["rules.yaml"])["spec"]["groups"]:
+        for rule in group["rules"]:
+            yield rule.get("alert") or rule["record"], rule["expr"]
+    for name, text in files.items():
+        if name.endswith(".json"):
+            for panel in json.loads(text)["panels"]:
+                for target in panel["targets"]:
+                    yield f"{name}: {panel['title']}", target["expr"]
+
+
+def filled_in(expr: str) -> str:
+    """An expression with numbers for the dashboard's variables."""
+    return re.sub(r"\$(\w+_price)", "1", expr)
+
+
+def metrics_of(node: Any) -> Iterator[str]:
+    """The names of metrics in a parsed expression."""
+    if isinstance(node, promql_parser.VectorSelector):
+        if node.name:
+            yield node.name
+        return
+    for attribute in ("lhs", "rhs", "expr", "args", "vector_selector", "param"):
+        child = getattr(node, attribute, None)
+        for each in child if isinstance(child, list) else [child]:
+            if each is not None and not isinstance(each, str):
+                yield from metrics_of(each)
+
+
+def used() -> dict[str, str]:
+    """Every metric that an expression names, with one place where it stands."""
+    return {
+        metric: place
+        for place, expr in expressions()
+        for metric in metrics_of(promql_parser.parse(filled_in(expr)))
+    }
+
+
+def names_in(text: str) -> set[str]:
+    return {re.split(r"[{ ]", line)[0] for line in text.splitlines() if line[:1] not in ("#", "")}
+
+
+def test_what_stands_in_the_repository_is_what_is_written() -> None:
+    written = {
+        path.relative_to(COMPONENT).as_posix(): path.read_text()
+        for path in COMPONENT.rglob("*")
+        if path.is_file()
+    }
+    assert written == build_files(), "run `make manifests`"
+
+
+@pytest.mark.parametrize(("place", "expr"), list(expressions()))
+def test_every_expression_parses_and_names_a_metric(place: str, expr: str) -> None:
+    assert list(metrics_of(promql_parser.parse(filled_in(expr)))), place
+
+
+def test_the_names_are_found_in_nested_expressions() -> None:
+    nested = "histogram_quantile(0.9, sum by (le) (rate(a_bucket[5m]))) > 1 unless on (x) (-b)"
+    assert set(metrics_of(promql_parser.parse(nested))) == {"a_bucket", "b"}
+
+
+def test_every_metric_is_one_that_a_server_tells(positive_model: Path, tmp_path: Path) -> None:
+    log = ("--log-dir", str(tmp_path / "log"), "--log-sink", "http://127.0.0.1:9")
+    with running_predictor(positive_model, *log) as url:
+        told = names_in(httpx.get(f"{url}/metrics", trust_env=False).text)
+    port = find_free_port()
+    with running_module(
+        "mlops_assets.serving.sink", f"--home={tmp_path / 'sink'}", f"--port={port}"
+    ) as process:
+        wait_for(f"http://127.0.0.1:{port}/health", process)
+        told |= names_in(httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text)
+    told |= set(METRICS)  # the exporter cannot tell another one: test_facts.py
+    told |= {recording.name for recording in RECORDINGS}
+    unknown = {name: place for name, place in used().items() if name not in told | set(FOREIGN)}
+    assert unknown == {}
+    assert set(FOREIGN) <= set(used()), "an entry of FOREIGN that nothing uses"
+
+
+def test_every_alert_has_a_heading_that_says_what_to_do() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    headings = re.findall(r"^#### (\w+)$", page, re.MULTILINE)
+    assert headings == [alert.name for alert in ALERTS]
+
+
+def test_names_are_unique_and_severities_few() -> None:
+    names = [alert.name for alert in ALERTS]
+    assert len(set(names)) == len(names)
+    assert {alert.severity for alert in ALERTS} == {"page", "ticket"}
