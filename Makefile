@@ -1,5 +1,6 @@
 # make run    set-up, then the whole platform on this machine (ONCE=1: bring up, check, stop)
 # make test   set-up, then lint, types, layers and all tests
+# make kind   a cluster on this machine with the platform (k8s/kind/install.sh --dry-run tells how)
 # make nightly  the tests of serving at length: fuzzing, soak, kills (two hours)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export DAGSTER_DISABLE_TELEMETRY := 1
@@ -11,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test nightly lint lock docs manifests clean
+.PHONY: run test nightly lint lock docs manifests clean images push sbom scan sign kind test-cluster test-manifests package
 
 run: $(INSTALLED)
 	@$(BIN)/mlops-assets up $(if $(ONCE),--once) $(ARGS)
@@ -43,6 +44,42 @@ docs: $(INSTALLED)
 	$(BIN)/python -m mlops_assets.spec.reference > docs/yaml-reference.md
 	$(BIN)/python -m mlops_assets.rollout.timeline docs/rollouts.md
 	$(BIN)/python -m mlops_assets_tests.k8s.page
+
+TAG ?= kind
+REGISTRY ?= mlops-assets
+IMAGES := predictor platform
+
+images:
+	for image in $(IMAGES); do docker build --target $$image -t $(REGISTRY)/$$image:$(TAG) . || exit 1; done
+
+push:
+	for image in $(IMAGES); do docker push $(REGISTRY)/$$image:$(TAG) || exit 1; done
+
+sbom:
+	for image in $(IMAGES); do syft $(REGISTRY)/$$image:$(TAG) -o spdx-json=$$image.spdx.json || exit 1; done
+
+scan:
+	for image in $(IMAGES); do grype sbom:$$image.spdx.json --fail-on high --only-fixed || exit 1; done
+
+# By digest: a tag may name another image by then.
+sign:
+	for image in $(IMAGES); do \
+	  digest=$$(docker inspect --format '{{index .RepoDigests 0}}' $(REGISTRY)/$$image:$(TAG)) || exit 1; \
+	  cosign sign --yes $$digest || exit 1; \
+	  cosign attest --yes --type spdxjson --predicate $$image.spdx.json $$digest || exit 1; \
+	done
+
+kind:
+	k8s/kind/install.sh $(STEPS)
+
+test-cluster: $(INSTALLED)
+	$(BIN)/pytest -n 0 -m cluster
+
+test-manifests: $(INSTALLED)
+	$(BIN)/pytest mlops_assets_tests/k8s mlops_assets_tests/observability mlops_assets_tests/test_workflows.py
+
+package: $(INSTALLED)
+	$(BIN)/uv build --no-build-isolation --wheel --out-dir dist
 
 manifests: $(INSTALLED)
 	$(BIN)/python -m mlops_assets.observability.manifests k8s/components/prometheus

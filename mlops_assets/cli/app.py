@@ -15,6 +15,7 @@ from mlops_assets.cli.demo import demo
 from mlops_assets.cli.doctor import doctor
 from mlops_assets.cli.documents import check, new
 from mlops_assets.cli.keys import keys
+from mlops_assets.cli.launch import launch
 from mlops_assets.cli.platform import retire, status, up
 from mlops_assets.cli.retraining import retrain
 from mlops_assets.cli.rollout import rollout
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS = (up, status, new, check, doctor, predict, retrain, retire, backtest)
+_COMMANDS = (up, status, new, check, doctor, launch, predict, retrain, retire, backtest)
 for _command in _COMMANDS:
     app.command()(_command)
 app.add_typer(rollout)

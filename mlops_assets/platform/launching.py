@@ -1,0 +1,98 @@
+"""Asks a running Dagster for a model's run, and follows it to its end: what automation calls.
+
+The run does what every run of that job does: gates judge the candidate, a rollout begins. Nothing
+here decides.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from mlops_assets.errors import PlatformError
+
+_LOOK_SECONDS = 5.0
+_ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+
+
+class RunClient(Protocol):
+    """What is needed of Dagster's client."""
+
+    def launch(self, model: str) -> str:
+        """Begin the run of a model's job; its id."""
+
+    def status(self, run_id: str) -> str:
+        """Where a run stands, in Dagster's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A run that was followed. `status` is the last one that was seen."""
+
+    run_id: str
+    url: str
+    status: str
+
+
+def launch_and_follow(
+    client: RunClient,
+    model: str,
+    url: str,
+    seconds: float,
+    say: Callable[[str], None],
+    *,
+    look_seconds: float = _LOOK_SECONDS,
+) -> Launched:
+    """Launch a model's run and follow it until it ended, or for so many seconds.
+
+    Raises:
+        PlatformError: Dagster refused or did not answer.
+    """
+    run_id = client.launch(model)
+    page = f"{url.rstrip('/')}/runs/{run_id}"
+    say(f"launched {page}")
+    told, deadline = "", time.monotonic() + seconds
+    while True:
+        status = client.status(run_id)
+        if status != told:
+            say(status.lower())
+            told = status
+        if status in _ENDED or time.monotonic() >= deadline:
+            return Launched(run_id, page, status)
+        time.sleep(look_seconds)
+
+
+class GraphqlRuns:
+    """`RunClient` over a webserver's GraphQL."""
+
+    def __init__(self, url: str) -> None:
+        from dagster_graphql import DagsterGraphQLClient
+
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.hostname is None:
+            raise PlatformError(f"{url}: expected the address of Dagster's pages, http(s)://…")
+        self._url = url
+        self._client = DagsterGraphQLClient(
+            parts.hostname, port_number=parts.port, use_https=parts.scheme == "https"
+        )
+
+    def launch(self, model: str) -> str:
+        """Begin the run of a model's job."""
+        from mlops_assets.automation.schedules import job_name
+
+        try:
+            return str(
+                self._client.submit_job_execution(
+                    job_name(model), tags={"mlops/trigger": "automation", "mlops/model": model}
+                )
+            )
+        except Exception as error:  # of the client, of GraphQL, of the connection
+            raise PlatformError(f"{self._url}: {model} cannot be launched: {error}") from error
+
+    def status(self, run_id: str) -> str:
+        """Where a run stands."""
+        try:
+            return str(self._client.get_run_status(run_id).value)
+        except Exception as error:  # of the client, of GraphQL, of the connection
+            raise PlatformError(f"{self._url}: run {run_id}: {error}") from error
