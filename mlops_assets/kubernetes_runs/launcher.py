@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dagster import Field, IntSource
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster_k8s import K8sRunLauncher  # noqa: TID253 - loaded on a cluster only
@@ -35,10 +36,11 @@ from dagster_k8s.job import get_job_name_from_run_id  # noqa: TID253
 from mlops_assets.assets.attributes import MAXIMUM_MEMORY_TAG
 from mlops_assets.errors import ClusterApiError
 from mlops_assets.kserve.api import ClusterApi, build_api
+from mlops_assets.kubernetes_runs.asset_runs import gather_tags
 from mlops_assets.kubernetes_runs.jobs_api import read_worker
 from mlops_assets.kubernetes_runs.outage import Outages
 from mlops_assets.kubernetes_runs.patient_client import PatientClient
-from mlops_assets.kubernetes_runs.pod_memory import memory_limit, with_memory
+from mlops_assets.kubernetes_runs.pod_memory import at_least, memory_limit, with_memory
 from mlops_assets.kubernetes_runs.retrying import RetryPolicy, memory_after
 from mlops_assets.kubernetes_runs.worker import WorkerVerdict, judge
 
@@ -95,15 +97,26 @@ class KubernetesRunLauncher(K8sRunLauncher):
         Raises:
             ClusterApiError: the API server refused or did not answer.
         """
-        namespace = self.get_container_context_for_run(run).namespace
+        namespace = super().get_container_context_for_run(run).namespace
         attempt = self._get_resume_attempt_number(run)
         name = get_job_name_from_run_id(run.run_id, resume_attempt_number=attempt)
         worker = read_worker(self.api(namespace), name)
         return judge(worker, datetime.now(UTC), self.start_timeout_seconds)
 
     def get_container_context_for_run(self, dagster_run: DagsterRun) -> K8sContainerContext:
-        """The settings of a run's pod, with the memory that its former ends call for."""
+        """The settings of a run's pod, with the memory that its former ends call for.
+
+        Those of a run of single assets are gathered from its steps (`asset_runs.py`).
+        """
+        snapshot_id = dagster_run.job_snapshot_id
+        if dagster_run.job_name.startswith(IMPLICIT_ASSET_JOB_NAME) and snapshot_id is not None:
+            steps = self._instance.get_job_snapshot(snapshot_id).node_defs_snapshot.op_def_snaps
+            tags = gather_tags(step.tags for step in steps)
+            dagster_run = dagster_run.with_tags({**tags, **dagster_run.tags})
         context = super().get_container_context_for_run(dagster_run)
+        # What one step asks for may be less than the others need, which ask for nothing.
+        own = K8sContainerContext.create_for_run(dagster_run, self, include_run_tags=False)
+        context = at_least(context, memory_limit(own.run_k8s_config))
         n_kills = int(dagster_run.tags.get(MEMORY_KILLS, "0"))
         if not n_kills:
             return context

@@ -55,12 +55,17 @@ class JobCluster:
         return "\n".join(f"--- {file.name}\n{file.read_text()}" for file in files)
 
 
-def eventually(look: Callable[[], _T | None], seconds: float = 60.0, what: str = "") -> _T:
+def eventually(
+    look: Callable[[], _T | None],
+    seconds: float = 60.0,
+    what: str = "",
+    pause_seconds: float = _LOOK_SECONDS,
+) -> _T:
     """What `look` returns once that is true; fails after a generous while."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"{what or look} did not come within {seconds} s"
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(pause_seconds)
     return found
 
 

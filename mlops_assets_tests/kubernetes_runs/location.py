@@ -55,7 +55,7 @@ def first(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     op_tags={
         "dagster-k8s/config": {
             "container_config": {
-                "resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "1Gi"}},
+                "resources": {"requests": {"memory": "5Gi"}, "limits": {"memory": "5Gi"}},
                 "env": [{"name": "FROM_STEP", "value": "step"}],
             },
             "pod_template_spec_metadata": {"labels": {"team": "ml"}},
@@ -69,7 +69,7 @@ def second(first: Count) -> dg.MaterializeResult[Any]:
     return dg.MaterializeResult(value=Count(value=first.value + 1), metadata=seen)
 
 
-@dg.asset(key=["toy", "waiting"], **COMMON)
+@dg.asset(key=["toy", "waiting"], op_tags={"mlops/maximum_evictions": "1"}, **COMMON)
 def waiting(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     """Writes that it began, and goes on when the test says so."""
     name = context.run.tags["test/name"]
@@ -139,6 +139,7 @@ IN_RUN, IN_STEPS = dg.in_process_executor, step_pod_executor
 
 defs = dg.Definitions(
     assets=[first, second, waiting, after, hungry, lost, wrong],
+    executor=IN_RUN,
     resources={"records": RecordIOManager(root=str(Path(os.environ["SHARED"]) / "records"))},
     jobs=[
         _job("in_run", "first", "second", executor=IN_RUN, **RUN_TAGS),

@@ -3,7 +3,7 @@
 A file that imports these tests brings the fixture `platform`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import dagster as dg
@@ -42,8 +42,13 @@ def ended(platform: Platform, run_id: str) -> str:
     """The run's last status, once it has it."""
     last = {s.value for s in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)}
     last.add(dg.DagsterRunStatus.CANCELED.value)
-    eventually(lambda: platform.status(run_id) in last, platform.patience_seconds, run_id)
+    wait(platform, lambda: platform.status(run_id) in last, run_id)
     return platform.status(run_id)
+
+
+def wait(platform: Platform, look: Callable[[], bool], what: str) -> None:
+    """Until something is so; each look is a call over the network."""
+    eventually(look, platform.patience_seconds, what, pause_seconds=0.5)
 
 
 def test_a_model_goes_from_its_source_to_its_service(platform: Platform) -> None:
@@ -54,7 +59,7 @@ def test_a_model_goes_from_its_source_to_its_service(platform: Platform) -> None
 
 def test_a_terminated_run_leaves_no_pod_behind(platform: Platform) -> None:
     run_id = platform.launch(JOB)
-    eventually(lambda: platform.status(run_id) == "STARTED", platform.patience_seconds)
+    wait(platform, lambda: platform.status(run_id) == "STARTED", "its start")
     platform.terminate(run_id)
     assert ended(platform, run_id) == "CANCELED", platform.story(run_id)
-    eventually(lambda: not platform.pods(run_id), platform.patience_seconds, "no pod")
+    wait(platform, lambda: not platform.pods(run_id), "the end of its pods")

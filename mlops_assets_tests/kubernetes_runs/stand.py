@@ -6,9 +6,10 @@ and terminated over Dagster's GraphQL.
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,7 @@ from mlops_assets_tests.serving.running import find_free_port
 IMAGE = "registry.example/mlops/platform:v1"
 LOCATION = "mlops_assets"
 PATIENCE_SECONDS = 240.0  # a busy machine
+_LOOK_SECONDS = 0.2
 _FINISHED = ("SUCCESS", "FAILURE", "CANCELED")
 _LAUNCH = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename
   ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
@@ -81,6 +83,19 @@ class Stand:
         workspace = str(self.folder / "workspace.yaml")
         self._start(name, ["-m", "mlops_assets.kubernetes_runs.daemon", "-w", workspace], {})
 
+    def start_webserver(self) -> str:
+        """Start Dagster's webserver; its address."""
+        address, workspace = ("127.0.0.1", find_free_port()), str(self.folder / "workspace.yaml")
+        serve = ["-m", "dagster_webserver", "-w", workspace, "-h", address[0]]
+        self._start("webserver", [*serve, "-p", str(address[1])], {})
+        eventually(lambda: self._listens("webserver", address), PATIENCE_SECONDS, "the webserver")
+        return f"{address[0]}:{address[1]}"
+
+    def _listens(self, name: str, address: tuple[str, int]) -> bool:
+        assert self.processes[name].poll() is None, (self.folder / f"{name}.log").read_text()
+        with socket.socket() as caller:
+            return caller.connect_ex(address) == 0
+
     def stop(self, name: str, by: signal.Signals = signal.SIGTERM) -> None:
         """End a process of the control plane."""
         process = self.processes.pop(name)
@@ -91,12 +106,14 @@ class Stand:
             process.kill()
             process.wait()
 
-    def launch(self, job: str, name: str = "", **tags: str) -> str:
+    def launch(self, job: str, name: str = "", assets: Sequence[str] = (), **tags: str) -> str:
         """Launch a run over GraphQL as the UI does; its id."""
-        selector = {
+        selector: dict[str, Any] = {
             "repositoryLocationName": LOCATION, "repositoryName": "__repository__",
             "pipelineName": job,
         }  # fmt: skip
+        if assets:
+            selector["assetSelection"] = [{"path": asset.split("/")} for asset in assets]
         all_tags = {"test/name": name or job, "dagster/max_retries": "0", **tags}
         metadata = {"tags": [{"key": k, "value": v} for k, v in all_tags.items()]}
         execution = {"execution": {"config": {"health_check_seconds": 1}}}
@@ -119,7 +136,8 @@ class Stand:
     def ended(self, run_id: str) -> str:
         """The run's last status, once it has it."""
         try:
-            eventually(lambda: self.status(run_id) in _FINISHED, PATIENCE_SECONDS, run_id)
+            look = _LOOK_SECONDS
+            eventually(lambda: self.status(run_id) in _FINISHED, PATIENCE_SECONDS, run_id, look)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.story(run_id)}") from error
         return self.status(run_id)

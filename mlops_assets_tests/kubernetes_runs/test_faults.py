@@ -68,6 +68,7 @@ def test_a_step_that_is_never_started_ends_its_run_with_the_reason(stand: Stand)
 
 
 def test_a_step_killed_for_memory_runs_again_with_more(stand: Stand) -> None:
+    by_itself = stand.launch("hungry_by_itself")
     run_id = stand.launch("hungry_in_steps")
     assert stand.ended(run_id) == "SUCCESS", stand.story(run_id)
     words = "killed for memory: OOMKilled, exit code 137, memory limit 400Mi; it runs again with"
@@ -78,6 +79,20 @@ def test_a_step_killed_for_memory_runs_again_with_more(stand: Stand) -> None:
         if "dagster/op" in job["metadata"]["labels"]
     ]
     assert limits[:2] == ["400Mi", "800Mi"]
+    assert stand.ended(by_itself) == "FAILURE"
+    assert said(stand, by_itself, "Discovered failed Kubernetes job")  # says dagster-k8s
+    assert not said(stand, by_itself, "OOMKilled")
+
+
+def test_an_evicted_step_runs_again(stand: Stand) -> None:
+    run_id = stand.launch("waiting_in_steps", "evicted")
+    stand.began("evicted")
+    stand.cluster.processes.evict(stand.pod(run_id, "dagster-step"))
+    words = "evicted from its node: The node was low on resource: memory."
+    eventually(lambda: said(stand, run_id, words), PATIENCE_SECONDS)
+    stand.go_on("evicted")
+    assert stand.ended(run_id) == "SUCCESS", stand.story(run_id)
+    assert said(stand, run_id, "eviction 1, allowed: 1")
 
 
 def test_a_terminated_run_leaves_no_pod(stand: Stand) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,9 @@ from urllib.request import Request, urlopen
 import dagster as dg
 import pytest
 
-from mlops_assets.resources.serving import serving_from
 from mlops_assets_tests.kubernetes.cluster import running_cluster
 from mlops_assets_tests.kubernetes.job_cluster import eventually
-from mlops_assets_tests.kubernetes.kinds import Object
+from mlops_assets_tests.kubernetes_runs.cluster_platform import ClusterPlatform
 from mlops_assets_tests.kubernetes_runs.pipeline_contract import *  # noqa: F403
 from mlops_assets_tests.kubernetes_runs.pipeline_contract import JOB, MODEL, SERVICE
 from mlops_assets_tests.kubernetes_runs.settings import NAMESPACE
@@ -35,6 +34,8 @@ from mlops_assets_tests.postgres import Postgres, running_postgres
 from mlops_assets_tests.serving.keys import signing_key
 from mlops_assets_tests.serving.running import find_free_port
 
+pytestmark = pytest.mark.filterwarnings("ignore:Using variable_values:DeprecationWarning")
+
 
 @dataclass(frozen=True)
 class Site:
@@ -44,27 +45,6 @@ class Site:
     storage: ObjectStorage
     ingress: str
     mlflow: str
-    patience_seconds: float = PATIENCE_SECONDS
-
-    def launch(self, job: str) -> str:
-        return self.stand.launch(job)
-
-    def terminate(self, run_id: str) -> None:
-        self.stand.terminate(run_id)
-
-    def status(self, run_id: str) -> str:
-        return self.stand.status(run_id)
-
-    def story(self, run_id: str) -> str:
-        return self.stand.story(run_id)
-
-    def pods(self, run_id: str) -> list[Object]:
-        return self.stand.pods(run_id)
-
-    def live(self, service: str) -> Mapping[str, int]:
-        resource = serving_from(self.stand.environment, Path())
-        with dg.build_init_resource_context() as context:
-            return resource.create_resource(context).traffic(service)
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +101,12 @@ def running_mlflow(log: Path, postgres: Postgres, storage: ObjectStorage) -> Ite
 
 
 @pytest.fixture(scope="module")
-def platform(site: Site) -> Site:
-    return site
+def platform(site: Site) -> ClusterPlatform:
+    from mlops_assets.kserve.api import connect
+
+    stand = site.stand
+    api = connect(NAMESPACE, kubeconfig=Path(stand.environment["KUBECONFIG"]))
+    return ClusterPlatform(stand.start_webserver(), api, stand.environment, PATIENCE_SECONDS)
 
 
 def test_all_that_a_run_makes_lies_in_object_storage_and_postgresql(site: Site) -> None:

@@ -1,7 +1,9 @@
 """Runs on the emulated cluster, end to end: queue, launcher, executor, pods, termination, logs."""
 
+import json
+
 from mlops_assets_tests.kubernetes.job_cluster import eventually
-from mlops_assets_tests.kubernetes_runs.stand import IMAGE, Stand
+from mlops_assets_tests.kubernetes_runs.stand import IMAGE, PATIENCE_SECONDS, Stand
 
 
 def test_a_run_is_one_pod_with_the_settings_of_its_job(stand: Stand) -> None:
@@ -30,7 +32,28 @@ def test_each_step_is_a_pod_with_its_own_settings(stand: Stand) -> None:
     template = by_step["toy__second"]["spec"]["template"]
     container = template["spec"]["containers"][0]
     assert template["metadata"]["labels"]["team"] == "ml"
-    assert container["resources"]["requests"]["memory"] == "1Gi"
+    assert container["resources"]["requests"]["memory"] == "5Gi"
     assert "nodeSelector" not in template["spec"]  # the job's settings are for the run's pod
     logged = "\n".join(stand.messages(run_id))
     assert "Executing step" in logged
+
+
+def test_a_run_of_single_assets_has_room_for_the_largest_step(stand: Stand) -> None:
+    run_id = stand.launch("__ASSET_JOB", assets=["toy/first", "toy/second"])
+    eventually(lambda: stand.jobs(run_id), PATIENCE_SECONDS, "its Job")
+    (job,) = stand.jobs(run_id)
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    assert container["resources"]["limits"]["memory"] == "5Gi"
+    assert {"name": "FROM_STEP", "value": "step"} in container["env"]
+    assert stand.ended(run_id) == "SUCCESS", stand.story(run_id)
+
+
+def test_no_run_gets_less_than_dagster_yaml_allows(stand: Stand) -> None:
+    small = {"resources": {"requests": {"memory": "300Mi"}, "limits": {"memory": "300Mi"}}}
+    config = json.dumps({"container_config": small})
+    run_id = stand.launch("wrong_in_run", **{"dagster-k8s/config": config})
+    eventually(lambda: stand.jobs(run_id), PATIENCE_SECONDS, "its Job")
+    resources = stand.jobs(run_id)[0]["spec"]["template"]["spec"]["containers"][0]["resources"]
+    assert resources["requests"]["memory"] == "300Mi"
+    assert resources["limits"]["memory"] == "2Gi"
+    stand.ended(run_id)

@@ -35,6 +35,17 @@ def test_who_may_publish(status: Status | None, own: int, newest: int, words: st
     assert words is None or words in str(refusal)
 
 
+def test_dagster_by_itself_takes_what_a_dead_run_made(tmp_path: Path) -> None:
+    @dg.asset
+    def features(context: dg.AssetExecutionContext) -> int:
+        context.instance.report_run_failed(context.run, "the worker is gone")
+        return 42
+
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        dg.materialize([features], instance=instance)
+        assert instance.get_latest_materialization_event(dg.AssetKey("features")) is not None
+
+
 @pytest.mark.parametrize("is_zombie", [False, True])
 def test_a_record_of_a_dead_run_is_not_written(tmp_path: Path, is_zombie: bool) -> None:
     @dg.asset(key=["churn", "features"], io_manager_key="records", dagster_type=dg.Any)
