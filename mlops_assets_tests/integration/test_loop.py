@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.monitoring.documents import ModelDocuments
@@ -22,6 +23,7 @@ from mlops_assets_tests.integration.loop_project import (
 PATIENCE_SECONDS = 600  # of a busy machine; benchmarks/drift_to_champion.py takes the time
 
 
+@pytest.mark.timeout(2 * PATIENCE_SECONDS)
 def test_drift_is_found_and_a_new_champion_serves(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", tmp_path / "home")
     documents = ModelDocuments(str(project.home / "monitoring"))
@@ -36,10 +38,6 @@ def test_drift_is_found_and_a_new_champion_serves(tmp_path: Path) -> None:
         callers = Callers(project.pages["Predictions"], requests_of(churn_rows(200, seed=3)))
         with callers.calling():
             wait_until(lambda: windows.recent("churn").latest is not None, seen, PATIENCE_SECONDS)
-            state = retraining.read("churn")
-            assert state is not None
-            assert state.attempts == ()
-
             project.write_rows(pl.concat([churn_rows(), drifted_rows()]))
             callers.rows = requests_of(drifted_rows(200, seed=6))
             wait_until(lambda: serving.traffic("churn") == {"v2": 100}, seen, PATIENCE_SECONDS)
@@ -49,4 +47,5 @@ def test_drift_is_found_and_a_new_champion_serves(tmp_path: Path) -> None:
             assert champion.version == 2
         state = retraining.read("churn")
         assert state is not None
-        assert [attempt.trigger for attempt in state.attempts][:1] == ["drift"]
+        assert {attempt.trigger for attempt in state.attempts} == {"drift"}
+        assert state.attempts[-1].dagster_run_id is not None

@@ -1,0 +1,27 @@
+"""Two documents bring the same sensors, and there is one of each."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from mlops_assets.automation.documents import documents_of
+from mlops_assets.component import build_pipeline
+from mlops_assets.resources.environment import build_resources
+from mlops_assets_tests.documents import churn_spec
+
+
+def test_documents_with_rollouts_merge_after_dagster_noted_where_each_stands(
+    tmp_path: Path,
+) -> None:
+    parts = []
+    for name in ("churn", "upsell"):
+        spec = churn_spec(name=name, rollout={}, refresh={"cron": "0 3 * * *"})
+        part = build_pipeline(spec, tmp_path)
+        parts.append(part.with_definition_metadata_update(lambda metadata: {**metadata, "at": 1}))
+    resources = dg.Definitions(resources=build_resources({"MLOPS_HOME": str(tmp_path)}))
+    merged = dg.Definitions.merge(*parts, resources)
+    dg.Definitions.validate_loadable(merged)
+    repository = merged.get_repository_def()
+    assert sorted(s.name for s in repository.sensor_defs) == ["retraining", "rollouts"]
+    assert {s.name for s in repository.schedule_defs} == {"churn_refresh", "upsell_refresh"}
+    assert [spec.name for spec in documents_of(repository)] == ["churn", "upsell"]
