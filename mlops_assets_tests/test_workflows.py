@@ -33,13 +33,14 @@ def test_the_five_workflows_are_there() -> None:
 
 
 def test_zizmor_finds_nothing() -> None:
-    command = [BIN / "zizmor", "--offline", "--no-progress", FOLDER]
+    command: list[str | Path] = [BIN / "zizmor", "--offline", "--no-progress", FOLDER]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_each_fits_the_schema_of_workflows() -> None:
-    command = [BIN / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *FILES]
+    schema = "vendor.github-workflows"
+    command: list[str | Path] = [BIN / "check-jsonschema", "--builtin-schema", schema, *FILES]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
