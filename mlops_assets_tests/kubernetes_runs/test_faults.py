@@ -3,6 +3,7 @@
 Each begins with the fault as Dagster by itself shows it, where that takes no longer than a look.
 """
 
+import json
 import logging
 import signal
 import time
@@ -65,6 +66,15 @@ def test_a_step_that_is_never_started_ends_its_run_with_the_reason(stand: Stand)
     eventually(lambda: len(stand.jobs(run_id)) == 1)  # that of the run
     assert stand.status(by_itself) in ("QUEUED", "STARTING", "STARTED")  # dagster-k8s: for ever
     stand.terminate(by_itself)
+
+
+def test_a_worker_that_dies_before_its_run_started_is_seen_at_once(stand: Stand) -> None:
+    broken = json.dumps({"container_config": {"command": ["/bin/sh", "-c", "exit 3"]}})
+    run_id = stand.launch("in_run", **{"dagster-k8s/config": broken})
+    assert stand.ended(run_id) == "FAILURE"  # Dagster waits for its start timeout, 240 s here
+    words = "The run's worker died before the run started"
+    assert said(stand, run_id, words), stand.story(run_id)
+    assert said(stand, run_id, "its process ended with exit code 3")
 
 
 def test_a_step_killed_for_memory_runs_again_with_more(stand: Stand) -> None:
