@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -90,6 +91,41 @@ def test_a_crashed_revision_is_replaced_and_no_request_fails(
                 wait_until_ended([victim])
                 callers.wait_answered(10)
     assert (dict(callers.refused), callers.lost) == ({}, {})
+
+
+def test_a_revision_that_hangs_is_not_waited_for_and_answers_again_once_it_can(
+    tmp_path: Path, positive_model: Path
+) -> None:
+    backend = EmbeddedServing(tmp_path)
+    backend.apply(toy_manifest(positive_model))
+    port = find_free_port()
+    with (
+        running_gateway(tmp_path, port, "--request-timeout-seconds=2") as gateway,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
+    ):
+        backend.wait_ready("toy", 1, 60.0)
+
+        def ask() -> httpx.Response:
+            return client.post("/v1/models/toy:predict", json={"instances": [ROW]})
+
+        def ask_until(status: int) -> httpx.Response:
+            deadline = time.monotonic() + 60
+            while (answer := ask()).status_code != status:
+                assert time.monotonic() < deadline, answer.text
+            return answer
+
+        ask_until(200)
+        (victim,) = predictors_of(gateway.pid)
+        os.kill(victim, signal.SIGSTOP)
+        try:
+            late = ask_until(504)
+        finally:
+            os.kill(victim, signal.SIGCONT)
+        assert late.json() == {"error": "revision v1 did not answer in 2 s"}
+        ask_until(200)
+        told = client.get("/metrics").text.splitlines()
+        (counted,) = [line for line in told if 'revision="v1",code="504"' in line]
+        assert int(counted.split()[-1]) >= 1
 
 
 def test_sigterm_ends_everything_with_code_0(tmp_path: Path, positive_model: Path) -> None:
