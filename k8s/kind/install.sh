@@ -4,7 +4,7 @@
 #
 #   k8s/kind/install.sh [--dry-run] [STEP...]
 #
-# Steps: cluster cert-manager gateway kserve images keys platform check (all of these by default),
+# Steps: cluster cert-manager gateway kserve images platform check (all of these by default),
 # and, if named, knative and kubeflow. --dry-run prints what would be done and does nothing.
 set -euo pipefail
 
@@ -16,7 +16,7 @@ source "$here/versions.env"
 CLUSTER="${CLUSTER:-mlops}"
 WAIT_SECONDS="${WAIT_SECONDS:-300}"
 DOWNLOADS="${DOWNLOADS:-$here/.downloads}"
-DEFAULT_STEPS=(cluster cert-manager gateway kserve images keys platform check)
+DEFAULT_STEPS=(cluster cert-manager gateway kserve images platform check)
 dry_run=""
 
 say() { printf '%s\n' "$*" >&2; }
@@ -146,29 +146,6 @@ step_images() {
   run kind load docker-image --name "$CLUSTER" mlops-assets/predictor:kind mlops-assets/platform:kind
 }
 
-# The key pair that signs models: made once, and in the cluster before any predictor starts.
-step_keys() {
-  need kubectl
-  local keys="${KEYS:-$here/.keys}"
-  run "$root/.venv/bin/mlops-assets" keys new --folder "$keys"
-  run kubectl apply --server-side --filename "$root/k8s/base/namespaces/mlops.yaml" \
-    --filename "$root/k8s/base/namespaces/mlops-models.yaml"
-  from_files mlops secret generic mlops-signing-key "--from-file=$keys/signing.pem"
-  from_files mlops-models configmap mlops-trusted-keys "--from-file=$keys/trusted"
-}
-
-# Creates or replaces what kubectl makes of files: from_files NAMESPACE KIND... ARGUMENT
-from_files() {
-  local namespace="$1"
-  shift
-  if [[ -n "$dry_run" ]]; then
-    run kubectl create "$@" --namespace "$namespace"
-  else
-    kubectl create "$@" --namespace "$namespace" --dry-run=client --output yaml |
-      kubectl apply --server-side --force-conflicts --filename -
-  fi
-}
-
 step_platform() {
   need kubectl
   run kubectl apply --server-side --force-conflicts --kustomize "$root/k8s/overlays/kind"
@@ -184,7 +161,7 @@ main() {
   for step in "$@"; do
     case "$step" in
       --dry-run) dry_run=yes ;;
-      cluster | cert-manager | gateway | kserve | images | keys | platform | check | knative | kubeflow)
+      cluster | cert-manager | gateway | kserve | images | platform | check | knative | kubeflow)
         steps+=("$step")
         ;;
       *) say "there is no step $step; see the head of $0"; exit 2 ;;

@@ -39,7 +39,7 @@ def test_the_plan_goes_from_the_cluster_to_its_examination() -> None:
     assert shown.returncode == 0, shown.stderr
     begun = re.findall(r"^== (\S+)$", shown.stderr, re.MULTILINE)
     assert begun == [
-        "cluster", "cert-manager", "gateway", "kserve", "images", "keys", "platform", "check",
+        "cluster", "cert-manager", "gateway", "kserve", "images", "platform", "check",
     ]  # fmt: skip
     lines = shown.stdout.splitlines()
     assert lines[0].startswith("kind create cluster --name mlops")
@@ -55,7 +55,7 @@ def test_every_step_that_makes_something_run_says_what_it_waits_for() -> None:
 
 def test_a_plan_writes_nothing() -> None:
     before = sorted(KIND.iterdir())
-    plan("cert-manager", "gateway", "keys")
+    plan("cert-manager", "gateway", "images")
     assert sorted(KIND.iterdir()) == before
 
 

@@ -25,12 +25,24 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
 from mlops_assets.monitoring.documents import ModelDocuments
+from mlops_assets.monitoring.store import MonitoringStore
+from mlops_assets.monitoring.verdict import (
+    DriftSignal,
+    PerformanceSignal,
+    QualitySignal,
+    Signals,
+    WindowFacts,
+    WindowVerdict,
+)
+from mlops_assets.monitoring.window_record import RecentWindow, RecentWindows
+from mlops_assets.monitoring.windows import Window
 from mlops_assets.observability.dagster_facts import read_dagster
 from mlops_assets.observability.exporter import gather
 from mlops_assets.observability.facts import Facts, render, sample
 from mlops_assets.observability.model_facts import (
     read_notifications,
     read_rollouts,
+    read_windows,
     tell_retraining,
     tell_rollout,
 )
@@ -112,6 +124,32 @@ def test_attempts_are_counted_by_trigger_and_outcome() -> None:
     assert found[f'{attempts}{{model="toy",trigger="drift",outcome="refused"}}'] == 1
     assert found[f'{attempts}{{model="toy",trigger="schedule",outcome="in_flight"}}'] == 1
     assert found['mlops_retraining_cpu_minutes{model="toy"}'] == 4
+
+
+def judged(verdict: Any, ended_at: datetime) -> RecentWindow:
+    window = Window(key="2026-02-28", start=ended_at - timedelta(days=1), end=ended_at)
+    unknown = PerformanceSignal(state="unknown", reason="no truth")
+    signals = Signals(
+        quality=QualitySignal(state="sound", reason="nothing is missing"),
+        drift=DriftSignal(state="found", reason="age moved"),
+        estimated=unknown,
+        realised=unknown,
+    )
+    facts = WindowFacts(model="toy", start=window.start, end=ended_at, n_rows=9, n_with_truth=0)
+    said = WindowVerdict(window=facts, verdict=verdict, reason="age moved", signals=signals)
+    return RecentWindow(window=window, verdict=said, judged_at=NOW, drift_share=0.4)
+
+
+def test_the_latest_window_of_each_model_is_told(tmp_path: Path) -> None:
+    documents = ModelDocuments(str(tmp_path))
+    recent = RecentWindows().with_window(judged("drift_harmful", NOW - timedelta(hours=1)), 9)
+    documents.write("toy", "recent", recent.model_dump_json())
+    documents.write("other", "retraining", "{}")
+    assert told(read_windows(MonitoringStore(documents), documents.models(), NOW)) == {
+        'mlops_window_verdict{model="toy",verdict="drift_harmful"}': 1,
+        'mlops_window_age_seconds{model="toy"}': 3600,
+        'mlops_window_drift_ratio{model="toy"}': 0.4,
+    }
 
 
 def test_notifications_are_counted_and_half_a_record_is_left_out(tmp_path: Path) -> None:
