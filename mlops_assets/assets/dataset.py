@@ -1,5 +1,6 @@
 """The asset `[<model>, dataset]`: an immutable snapshot of the source, checked by its contract."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import dagster as dg
 from mlops_assets.assets.attributes import asset_attributes, freshness_of, readable_failures
 from mlops_assets.automation.schedules import dataset_partitions
 from mlops_assets.data.contract import ContractReport
+from mlops_assets.data.history import rows_as_known
 from mlops_assets.data.snapshots import DatasetSnapshot, Lake
-from mlops_assets.data.sources import open_source, source_fingerprint
+from mlops_assets.data.sources import SourceRows, open_source, source_fingerprint
+from mlops_assets.resources.monitoring import MonitoringBackend
 from mlops_assets.spec import ModelSpec
 
 SOURCE_FINGERPRINT = "mlops/source_fingerprint"  # metadata key; tells `up` whether to read again
@@ -42,16 +45,20 @@ def build_dataset(spec: ModelSpec, folder: Path) -> dg.AssetsDefinition:
         freshness_policy=freshness_of(spec.freshness.dataset),
     )
     def dataset(
-        context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]
+        context: dg.AssetExecutionContext,
+        lake: dg.ResourceParam[Lake],
+        monitoring: dg.ResourceParam[MonitoringBackend],
     ) -> dg.MaterializeResult:
         window = context.partition_time_window if context.has_partition_key_range else None
         with readable_failures():
             fingerprint = source_fingerprint(spec.source, base=folder)  # before the rows are read
-            rows = open_source(spec.source, base=folder)
+            real = datetime.now(UTC)
+            now = monitoring.store.now(spec.name, real)
+            rows = _open(spec, folder, now, is_played=now is not real)
             snapshot = lake.write_snapshot(
                 spec,
                 rows,
-                now=datetime.now(UTC),
+                now=now,
                 partition=(window.start, window.end) if window else None,
             )
         return dg.MaterializeResult(
@@ -62,6 +69,16 @@ def build_dataset(spec: ModelSpec, folder: Path) -> dg.AssetsDefinition:
         )
 
     return dataset
+
+
+def _open(spec: ModelSpec, folder: Path, now: datetime, *, is_played: bool) -> SourceRows:
+    """The rows of the source; of a model whose past is played, those known by its clock."""
+    if not is_played:
+        return open_source(spec.source, base=folder)
+    rows = open_source(spec.history.source or spec.source, base=folder)
+    known = rows_as_known(rows.frame, spec, now)
+    facts = {**rows.facts, "played": f"as known at {now.isoformat(timespec='seconds')}"}
+    return replace(rows, frame=known, facts=facts, sliceable=False)
 
 
 def _metadata(snapshot: DatasetSnapshot, fingerprint: str | None) -> dict[str, Any]:

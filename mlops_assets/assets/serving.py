@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -29,6 +28,7 @@ from mlops_assets.modeling.mlflow_registry import RegisteredVersion
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.notify.notification import Notifier
 from mlops_assets.resources.fence import require_live_run
+from mlops_assets.resources.monitoring import MonitoringBackend
 from mlops_assets.resources.rollout import RolloutBackend
 from mlops_assets.rollout.beginning import begin, decide_beginning, declared_version, read_state
 from mlops_assets.rollout.metrics_source import AnswerSource
@@ -112,9 +112,12 @@ def build_inference_service_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         serving: dg.ResourceParam[ServingBackend],
         rollouts: dg.ResourceParam[RolloutBackend],
         notifier: dg.ResourceParam[Notifier],
+        monitoring: dg.ResourceParam[MonitoringBackend],
     ) -> dg.MaterializeResult:
         registry = TrackingRegistry(tracking)
-        world = World(rollouts.store, serving, registry, rollouts.source, notifier)
+        world = World(
+            rollouts.store, serving, registry, rollouts.source, notifier, monitoring.clock
+        )
         with readable_failures():
             fence = functools.partial(require_live_run, context)
             asked = _Asked(tracking, fence, rollouts.ui_url, config.again)
@@ -178,7 +181,7 @@ def _roll_out(world: World, spec: ModelSpec, version: RegisteredVersion, asked: 
     if beginning.kind == "supersede":
         _end(world, spec, asked, version.version)
     if beginning.kind in ("supersede", "begin"):
-        begin(world, spec, version.version, datetime.now(UTC))
+        begin(world, spec, version.version, world.clock(spec.name))
     ticked = _tick(world, spec, asked)
     if ticked is None:
         return _Outcome(beginning.reason)
@@ -191,7 +194,7 @@ def _tick(
 ) -> Ticked | None:
     """One tick; again when another process, such as the sensor's, was at it at the same time."""
     for left in reversed(range(_MOST_TRIES)):
-        now = datetime.now(UTC)
+        now = world.clock(spec.name)
         try:
             return tick(world, spec, now, newest_version=newest_version, ui_url=asked.ui_url)
         except StateConflictError:
@@ -255,7 +258,7 @@ def describe_shadow(world: World, spec: ModelSpec, state: RolloutState) -> dict[
     if not mirrored or state.step > 0 or not isinstance(world.source, AnswerSource):
         return {}
     subject = read_subject(world, spec, world.serving.declaration(spec.service))
-    question = ask_of_source(world, spec, state, subject, datetime.now(UTC))
+    question = ask_of_source(world, spec, state, subject, world.clock(spec.name))
     features = tuple(spec.features.categorical)
     question = question.model_copy(update={"since": state.started_at, "mirrored": True})
     answers = world.source.answers(question, features)

@@ -21,6 +21,7 @@ from mlops_assets.automation.shared_sensor import SharedSensor
 from mlops_assets.errors import MlopsError, StateConflictError
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.notify.notification import Notifier
+from mlops_assets.resources.monitoring import MonitoringBackend
 from mlops_assets.resources.rollout import RolloutBackend
 from mlops_assets.rollout.beginning import waiting_version
 from mlops_assets.rollout.registry import TrackingRegistry
@@ -65,9 +66,11 @@ def rollout_sensor() -> dg.SensorDefinition:
         serving: dg.ResourceParam[ServingBackend],
         rollouts: dg.ResourceParam[RolloutBackend],
         notifier: dg.ResourceParam[Notifier],
+        monitoring: dg.ResourceParam[MonitoringBackend],
     ) -> dg.SensorResult:
+        registry = TrackingRegistry(tracking)
         world = World(
-            rollouts.store, serving, TrackingRegistry(tracking), rollouts.source, notifier
+            rollouts.store, serving, registry, rollouts.source, notifier, monitoring.clock
         )
         told = _Told()
         for spec in _specs(context):
@@ -113,6 +116,7 @@ def _evaluate(
     """One model; a fault in it is its own line, and the next one's turn comes."""
     now = datetime.now(UTC)
     try:
+        now = world.clock(spec.name)
         if is_settled(world.store, spec.service, now):
             return
         ticked = tick(world, spec, now, may_act=False, ui_url=ui_url)

@@ -17,6 +17,7 @@ from mlops_assets.cli.documents import check, new
 from mlops_assets.cli.keys import keys
 from mlops_assets.cli.launch import launch
 from mlops_assets.cli.platform import retire, status, up
+from mlops_assets.cli.replay import replay
 from mlops_assets.cli.retraining import retrain
 from mlops_assets.cli.rollout import rollout
 from mlops_assets.cli.serving import exporter, predict, predictor, sink
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS = (up, status, new, check, doctor, launch, predict, retrain, retire, backtest)
+_COMMANDS = (up, status, new, check, doctor, launch, predict, retrain, retire, backtest, replay)
 for _command in _COMMANDS:
     app.command()(_command)
 app.add_typer(rollout)

@@ -7,6 +7,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -24,6 +25,14 @@ class MonitoringBackend:
     store: "MonitoringStore"
     retraining: "RetrainingStore"
     ui_url: str | None = None
+
+    def clock(self, model: str) -> datetime:
+        """The time of a model: real, unless its past is played.
+
+        Raises:
+            MonitoringError: the time of a replay cannot be read.
+        """
+        return self.store.now(model, datetime.now(UTC))
 
     def page_of(self, model: str, asset: str) -> str | None:
         """The page of a model's asset; None when nobody serves pages."""

@@ -6,9 +6,9 @@ Not here: what follows (`decision.py`), and what is changed (`effects.py`).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from mlops_assets.errors import MlopsError, RegistryError, ServingError
@@ -32,15 +32,21 @@ CRASHES = 2
 the machine's fault."""
 
 
+def real_time(_model: str) -> datetime:
+    """The time of every model whose past is not played."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a rollout reads and changes."""
+    """What a rollout reads and changes; the clock gives a model's time by its name."""
 
     store: RolloutStore
     serving: ServingBackend
     registry: VersionRegistry
     source: MetricsSource
     notifier: Notifier
+    clock: Callable[[str], datetime] = real_time
 
 
 @dataclass(frozen=True, slots=True)

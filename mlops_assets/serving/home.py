@@ -8,6 +8,7 @@ gateway.json               address and process of the gateway that ran last
 gateway.lock               held by the gateway that runs
 log.key                    hashes columns of the prediction log; another key, other hashes
 rollouts/<service>.state   where a rollout of it stands, written by `rollout/file_store.py`
+timelines/<service>.json   which moment of its past a real one stands for, while that is played
 retention/<service>.json   how long the log is kept, which holds for a service that was deleted
 segments/                  predictions, failed requests and ground truth on their way to the tables
 run/, logs/                sockets and logs of the revisions' processes

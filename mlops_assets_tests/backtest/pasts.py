@@ -41,7 +41,8 @@ def past_document(**changes: Any) -> dict[str, Any]:
     columns = {
         **churn_document()["contract"]["columns"],
         "at": {"type": "datetime"},
-        "left_at": {"type": "datetime"},
+        "left_at": {"type": "datetime", "nullable": True},
+        "churned": {"type": "string", "nullable": True, "categories": ["yes", "no"]},
     }
     return churn_document(
         **{

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from mlops_assets.errors import ServingError
+from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.halves import HalfRecord, align_rows, join_halves
 from mlops_assets.serving.prediction_log.records import (
     FailureRecord,
@@ -37,6 +38,7 @@ from mlops_assets.serving.prediction_log.store import (
     TRUTH,
     PredictionStore,
 )
+from mlops_assets.serving.prediction_log.timeline import Timeline, read_timeline
 
 _LOG = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,7 +56,9 @@ class Drained:
     n_failed_segments: int = 0
 
 
-def drain(folder: Path, store: PredictionStore, *, table: str) -> Drained:
+def drain(
+    folder: Path, store: PredictionStore, *, table: str, home: ServingHome | None = None
+) -> Drained:
     """Move all that stands in a folder's segments into tables.
 
     Args:
@@ -62,11 +66,12 @@ def drain(folder: Path, store: PredictionStore, *, table: str) -> Drained:
         store: Where the tables are.
         table: What the segments hold: `prediction_log`, `inference_event`, `failed_requests` or
             `ground_truth`.
+        home: Holds the timelines of services whose past is played; None: all live in real time.
     """
     n_rows = n_bad = n_failed = 0
     for path in list_segments(folder):
         try:
-            rows, bad = _drain_segment(path, store, table)
+            rows, bad = _drain_segment(path, store, table, home)
         except ServingError as error:  # the other segments are not to blame
             _LOG.error("%s stays: %s", path, error)
             n_failed += 1
@@ -75,7 +80,9 @@ def drain(folder: Path, store: PredictionStore, *, table: str) -> Drained:
     return Drained(n_rows, n_bad, n_failed)
 
 
-def _drain_segment(path: Path, store: PredictionStore, table: str) -> tuple[int, int]:
+def _drain_segment(
+    path: Path, store: PredictionStore, table: str, home: ServingHome | None
+) -> tuple[int, int]:
     complete = is_complete(path)  # asked first, so that nothing is appended after the last read
     end = path.stat().st_size  # or one that is appended to without pause would never end
     n_rows = n_bad = 0
@@ -94,14 +101,16 @@ def _drain_segment(path: Path, store: PredictionStore, table: str) -> tuple[int,
                 n_bad, offset = n_bad + 1, behind
                 _LOG.error("%s: the record at %d is damaged; those after it are read", path, offset)
                 continue
+            # read after the records: the stretch that they belong to was written before they were
+            played = Timeline() if home is None else read_timeline(home, preamble.service)
             if table == PREDICTIONS:
-                bad = _append_predictions(records, reader, store, path.name, after)
+                bad = _append_predictions(records, reader, store, path.name, after, played)
             elif table == HALVES:
                 bad = _append_halves(records, preamble, store, path.name, after)
             elif table == FAILURES:
-                bad = _append_failures(records, preamble, store, path.name, after)
+                bad = _append_failures(records, preamble, store, path.name, after, played)
             else:
-                bad = _append_truths(records, preamble, store, path.name, after)
+                bad = _append_truths(records, preamble, store, path.name, after, played)
             n_rows, n_bad, offset = n_rows + len(records) - bad, n_bad + bad, after
     if complete and n_bad == 0 and offset >= end:
         path.unlink(missing_ok=True)
@@ -119,7 +128,12 @@ def put_aside(path: Path) -> None:
 
 
 def _append_predictions(
-    records: Sequence[bytes], reader: RowReader, store: PredictionStore, source: str, offset: int
+    records: Sequence[bytes],
+    reader: RowReader,
+    store: PredictionStore,
+    source: str,
+    offset: int,
+    played: Timeline,
 ) -> int:
     """Append one batch; returns how many records could not be read."""
     rows: list[dict[str, Any]] = []
@@ -131,6 +145,8 @@ def _append_predictions(
             n_bad += 1
             _LOG.error("%s: %s", source, error)
     if rows:
+        for row in rows:
+            row["event_us"] = played.past_ns(row["event_us"] * 1000) // 1000
         preamble = reader.preamble
         store.append_predictions(
             preamble.service, rows, preamble.features, source=source, offset=offset
@@ -139,9 +155,14 @@ def _append_predictions(
 
 
 def _append_truths(
-    records: Sequence[bytes], preamble: Preamble, store: PredictionStore, source: str, offset: int
+    records: Sequence[bytes],
+    preamble: Preamble,
+    store: PredictionStore,
+    source: str,
+    offset: int,
+    played: Timeline,
 ) -> int:
-    rows = [_truth_row(_TRUTHS.decode(record)) for record in records]
+    rows = [_truth_row(_TRUTHS.decode(record), played) for record in records]
     store.append_truth(preamble.service, rows, source=source, offset=offset)
     return 0
 
@@ -190,15 +211,20 @@ def _half_row(half: HalfRecord) -> dict[str, Any]:
 
 
 def _append_failures(
-    records: Sequence[bytes], preamble: Preamble, store: PredictionStore, source: str, offset: int
+    records: Sequence[bytes],
+    preamble: Preamble,
+    store: PredictionStore,
+    source: str,
+    offset: int,
+    played: Timeline,
 ) -> int:
-    rows = [_failure_row(_FAILURES.decode(record)) for record in records]
+    rows = [_failure_row(_FAILURES.decode(record), played) for record in records]
     store.append_failures(preamble.service, rows, source=source, offset=offset)
     return 0
 
 
-def _failure_row(failure: FailureRecord) -> dict[str, Any]:
-    at = _EPOCH + timedelta(microseconds=failure.at_ns // 1000)
+def _failure_row(failure: FailureRecord, played: Timeline) -> dict[str, Any]:
+    at = _EPOCH + timedelta(microseconds=played.past_ns(failure.at_ns) // 1000)
     return {
         "prediction_id": failure.prediction_id,
         "event_time": at,
@@ -211,8 +237,8 @@ def _failure_row(failure: FailureRecord) -> dict[str, Any]:
     }
 
 
-def _truth_row(truth: TruthRecord) -> dict[str, Any]:
-    received = _EPOCH + timedelta(microseconds=truth.received_ns // 1000)
+def _truth_row(truth: TruthRecord, played: Timeline) -> dict[str, Any]:
+    received = _EPOCH + timedelta(microseconds=played.past_ns(truth.received_ns) // 1000)
     return {
         "prediction_id": truth.prediction_id,
         "row": truth.row,

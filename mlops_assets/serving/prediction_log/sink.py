@@ -56,10 +56,10 @@ def drain_home(home: Path, lake: str | None = None) -> Drained:
         fcntl.flock(lock, fcntl.LOCK_EX)
         began = time.time()
         store = open_store(home, lake)
-        predictions = drain(paths.predictions, store, table=PREDICTIONS)
+        predictions = drain(paths.predictions, store, table=PREDICTIONS, home=paths)
         halves = drain(paths.events, store, table=HALVES)
-        failures = drain(paths.failures, store, table=FAILURES)
-        truths = drain(paths.truths, store, table=TRUTH)
+        failures = drain(paths.failures, store, table=FAILURES, home=paths)
+        truths = drain(paths.truths, store, table=TRUTH, home=paths)
         parts = (predictions, halves, failures, truths)
         drained = Drained(
             sum(part.n_rows for part in parts),
