@@ -75,8 +75,9 @@ def only_loopback() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Integration tests begin first: they are the longest, and the others fill the cores."""
-    items.sort(key=lambda item: "/integration/" not in item.nodeid)
+    """The longest tests begin first, and the others fill the cores."""
+    longest = ("/integration/", "/kubernetes_runs/test_faults", "/kubernetes_runs/test_pipeline")
+    items.sort(key=lambda item: not any(part in item.nodeid for part in longest))
 
 
 @pytest.fixture

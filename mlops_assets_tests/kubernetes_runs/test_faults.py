@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 import yaml
 from dagster._core.events import DagsterEvent
 from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
@@ -19,6 +20,7 @@ from mlops_assets_tests.kubernetes.faults import Fault
 from mlops_assets_tests.kubernetes.job_cluster import eventually
 from mlops_assets_tests.kubernetes_runs.stand import PATIENCE_SECONDS, Stand
 
+pytestmark = pytest.mark.timeout(900)  # a busy machine
 ACCESS = Path(__file__).parents[2] / "k8s" / "base" / "dagster" / "access.yaml"
 
 

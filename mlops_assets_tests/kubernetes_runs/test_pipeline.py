@@ -34,7 +34,10 @@ from mlops_assets_tests.postgres import Postgres, running_postgres
 from mlops_assets_tests.serving.keys import signing_key
 from mlops_assets_tests.serving.running import find_free_port
 
-pytestmark = pytest.mark.filterwarnings("ignore:Using variable_values:DeprecationWarning")
+pytestmark = [
+    pytest.mark.timeout(1200),  # a busy machine; 60 s on one that is not
+    pytest.mark.filterwarnings("ignore:Using variable_values:DeprecationWarning"),
+]
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,12 @@
 
 import json
 
+import pytest
+
 from mlops_assets_tests.kubernetes.job_cluster import eventually
 from mlops_assets_tests.kubernetes_runs.stand import IMAGE, PATIENCE_SECONDS, Stand
+
+pytestmark = pytest.mark.timeout(900)  # a busy machine
 
 
 def test_a_run_is_one_pod_with_the_settings_of_its_job(stand: Stand) -> None:
