@@ -128,6 +128,22 @@ def test_full_windows_are_judged_in_one_run_and_shown(
     assert not look(platform, definitions).run_requests
 
 
+def _page_on_demand(platform: Platform, definitions: dg.Definitions) -> None:
+    """A window is judged again with a page, which is kept with the run that is judged."""
+    key = "v1-00003"
+    asked = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=platform.instance,
+        asset_selection=[dg.AssetKey(["churn", name]) for name in MONITORED[:2]],
+        partition_key=key,
+        run_config={"ops": {"churn__window_reports": {"config": {"page": True}}}},
+    )
+    metadata = materialized(asked)["drift_report"].metadata
+    assert str(metadata["page"].value).endswith(f"/artifacts/monitoring/{key}.html")
+    run_id = str(metadata["mlflow_run_id"].value)
+    page = platform.tracking.read_file(run_id, f"monitoring/{key}.html").decode()
+    assert "share of rows that moved" in page
+
+
 def test_drift_begins_a_training_under_a_key_that_is_asked_for_until_it_is_seen(
     platform: Platform, definitions: dg.Definitions, folder: Path
 ) -> None:
@@ -136,8 +152,7 @@ def test_drift_begins_a_training_under_a_key_that_is_asked_for_until_it_is_seen(
     assert judged.success, told(judged)
     failed = [c.check_name for c in judged.get_asset_check_evaluations() if not c.passed]
     assert "no_drift" in failed
-    page = materialized(judged)["drift_report"].metadata.get("page")
-    assert page is not None or MonitoringStore(documents(platform)).recent("churn")
+    _page_on_demand(platform, definitions)
 
     write_churn(folder, pl.concat([churn_rows(), drifted_rows()]))
     first = look(platform, definitions)
