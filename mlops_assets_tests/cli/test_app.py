@@ -46,16 +46,18 @@ def test_up_names_its_ports_and_their_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (["retire", "plum", "--home", "/nonexistent"], "no model is named 'plum'; found: "),
-        (["predict", "plum", "--row", "{}", "--home", "/nonexistent"], "plum has no service in "),
-        (["up", "--home", "/dev/null"], "/dev/null cannot be the platform's folder"),
+        (["retire", "plum", "--home", "/nonexistent"], 2, "no model is named 'plum'; found: "),
+        (["predict", "plum", "--row", "{}", "--home", "/nonexistent"], 2, "plum has no service "),
+        (["up", "--home", "/dev/null"], 1, "/dev/null cannot be the platform's folder"),
     ],
 )
-def test_an_error_is_one_message_and_exit_code_2(arguments: list[str], message: str) -> None:
+def test_an_error_is_one_message_and_an_exit_code(
+    arguments: list[str], code: int, message: str
+) -> None:
     ended = run(*arguments)
-    assert ended.returncode == 2
+    assert ended.returncode == code
     assert ended.stdout == ""
     assert ended.stderr.startswith("mlops-assets: ")
     assert message in ended.stderr
