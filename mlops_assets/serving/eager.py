@@ -56,16 +56,19 @@ class Arrival:
         """What granian calls once the body is there, or never will be."""
         if not self.patience.end(self):
             return  # patience ended first, and said so
+        self._body = None  # it holds us, and no collection would find that circle
         try:
             content = body.result()
-        except RuntimeError:  # what granian raises
+        except RuntimeError as error:  # what granian raises, and keeps with the body
+            error.__traceback__ = None  # another circle through us
             self.refuse(RequestError(400, CUT_OFF))
             return
         self.take(content)
 
     def give_up(self) -> None:
         """Patience ended. Called in the event loop's thread."""
-        self._body.cancel()
+        body, self._body = self._body, None
+        body.cancel()
         self.refuse(self.patience.refusal())
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import fcntl
-import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from mlops_assets.serving.gateway.supervisor import Supervisor
 from mlops_assets.serving.home import ServingHome, write_json
 from mlops_assets.serving.prediction_log.redaction import make_key
 from mlops_assets.serving.prediction_log.sinking import keep_sinking
-from mlops_assets.serving.process import require_free_port
+from mlops_assets.serving.process import require_free_port, settle_memory
 from mlops_assets.serving.server import build_server, drain, on_stop, run_loop, run_process
 
 _LOG = logging.getLogger(__name__)
@@ -68,8 +67,7 @@ async def _serve(settings: GatewaySettings) -> None:
     _LOG.info("the serving gateway of %s listens at %s", settings.home, url)
     sinking = asyncio.get_running_loop().create_task(keep_sinking(settings.home))
     ticking.add_done_callback(lambda task: None if task.cancelled() else server.stop())
-    gc.collect()
-    gc.freeze()  # what is loaded stays: no collection needs to walk through it
+    settle_memory()
     await server.serve()
     if ticking.done():
         _LOG.error("the supervisor ended: %r", ticking.exception())

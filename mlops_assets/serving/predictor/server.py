@@ -1,7 +1,6 @@
 """A predictor as a process: load, listen, drain."""
 
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -18,7 +17,12 @@ from mlops_assets.serving.predictor.log import PredictionLog
 from mlops_assets.serving.predictor.metrics import Metrics
 from mlops_assets.serving.predictor.model import load_model
 from mlops_assets.serving.predictor.settings import PredictorSettings
-from mlops_assets.serving.process import configure_log, die_with_parent, require_free_port
+from mlops_assets.serving.process import (
+    configure_log,
+    die_with_parent,
+    require_free_port,
+    settle_memory,
+)
 from mlops_assets.serving.server import build_server, drain, on_stop, run_loop
 
 _LOG = logging.getLogger(__name__)
@@ -81,8 +85,7 @@ def _run_worker(settings: PredictorSettings, metrics: Metrics, *, alone: bool = 
             )
         )
         seconds = time.perf_counter() - started
-        gc.collect()
-        gc.freeze()  # the model is here to stay: no collection needs to walk through it
+        settle_memory()
         _LOG.info("%s is ready through %s after %.2f s", settings.model_name, model.engine, seconds)
         await server.serve()
         if log is not None:
