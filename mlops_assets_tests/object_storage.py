@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_assets_tests.serving.running import find_free_port
+from mlops_assets_tests.with_parent import with_parent
 
 _START_SECONDS = 120.0
 BUCKET = "mlops"
@@ -67,7 +68,9 @@ def running_object_storage() -> Iterator[ObjectStorage]:
     port = find_free_port()
     arguments = ["-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*with_parent(), sys.executable, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         storage = ObjectStorage(f"http://127.0.0.1:{port}")

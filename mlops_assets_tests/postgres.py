@@ -18,6 +18,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from mlops_assets_tests.with_parent import with_parent
+
 _DEBIAN = Path("/usr/lib/postgresql")
 _START_SECONDS = 60.0
 
@@ -61,7 +63,16 @@ def running_postgres() -> Iterator[Postgres]:
     initdb = [str(programs / "initdb"), "-D", str(data), "-U", user, "-A", "trust", "--no-sync"]
     subprocess.run(initdb, check=True, capture_output=True, cwd=root, **run_as)  # type: ignore[call-overload]
     settings = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]
-    server = [str(programs / "postgres"), "-D", str(data), "-k", str(root), "-p", str(port)]
+    server = [
+        *with_parent("INT"),
+        str(programs / "postgres"),
+        "-D",
+        str(data),
+        "-k",
+        str(root),
+        "-p",
+        str(port),
+    ]
     with (root / "log").open("wb") as log:
         process = subprocess.Popen(  # type: ignore[call-overload]
             [*server, *settings], cwd=root, stdout=log, stderr=log, **run_as

@@ -7,7 +7,6 @@ shares this machine's files and network: mounts are not made, users are not swit
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -27,6 +26,7 @@ from mlops_assets_tests.kubernetes.kubeconfig import write_kubeconfig
 from mlops_assets_tests.kubernetes.objects import Objects, now_text
 from mlops_assets_tests.kubernetes.quantities import quantity
 from mlops_assets_tests.kubernetes.server import ApiServer, Pods
+from mlops_assets_tests.with_parent import with_parent
 
 _GRACE_SECONDS = 10.0
 _NODE = "node-1"
@@ -166,7 +166,7 @@ class Processes:
             return
         with self._log(pod).open("wb") as log:
             process = subprocess.Popen(
-                [*_DIE_WITH_US, *arguments],
+                [*with_parent(), *arguments],
                 env=environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -249,10 +249,6 @@ class Processes:
     def _write(self, pod: Object, status: Object) -> None:
         metadata = pod["metadata"]
         self._objects.set_status(self._kind, metadata["namespace"], metadata["name"], status)
-
-
-# A test that is killed takes its pods along.
-_DIE_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 
 def is_of_job(pod: Object) -> bool:

@@ -39,6 +39,7 @@ from mlops_assets_tests.kubernetes_runs.settings import (
 from mlops_assets_tests.object_storage import ObjectStorage
 from mlops_assets_tests.postgres import Postgres
 from mlops_assets_tests.serving.running import find_free_port
+from mlops_assets_tests.with_parent import with_parent
 
 IMAGE = "registry.example/mlops/platform:v1"
 LOCATION = "mlops_assets"
@@ -205,7 +206,7 @@ class Stand:
     def _start(self, name: str, arguments: list[str], more: Mapping[str, str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, *arguments],
+                [*with_parent(), sys.executable, *arguments],
                 env={**self.environment, **more},
                 cwd=self.folder,
                 stdout=log,

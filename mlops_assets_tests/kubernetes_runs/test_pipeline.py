@@ -33,6 +33,7 @@ from mlops_assets_tests.object_storage import BUCKET, ObjectStorage, running_obj
 from mlops_assets_tests.postgres import Postgres, running_postgres
 from mlops_assets_tests.serving.keys import signing_key
 from mlops_assets_tests.serving.running import find_free_port
+from mlops_assets_tests.with_parent import with_parent
 
 pytestmark = [
     pytest.mark.timeout(1200),  # a busy machine; 60 s on one that is not
@@ -81,7 +82,7 @@ def running_mlflow(log: Path, postgres: Postgres, storage: ObjectStorage) -> Ite
     ]  # fmt: skip
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "mlflow"), *arguments],
+            [*with_parent("TERM"), str(Path(sys.executable).parent / "mlflow"), *arguments],
             env={**os.environ, **storage.environment},
             stdout=output,
             stderr=output,
