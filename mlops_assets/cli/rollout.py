@@ -1,6 +1,7 @@
 """The commands about rollouts: status, approve, promote, rollback, pause, resume, abort."""
 
 import getpass
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -159,7 +160,7 @@ def _read(model: str, home: Path | None) -> "tuple[RolloutStore, RolloutState]":
 
     found, project = locate(home)
     require_known(found, project, model)
-    store = open_store(found)
+    store = open_store(found, os.environ)
     content, _ = store.read(service_of(found, project, model))
     if content is None:
         raise RolloutError(

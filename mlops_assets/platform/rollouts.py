@@ -1,6 +1,8 @@
-"""The rollouts of this machine as the platform and its command line see them."""
+"""Rollouts as the platform and its command line see them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_assets.errors import RolloutError
 from mlops_assets.platform.evidence import declared_services
@@ -10,9 +12,25 @@ from mlops_assets.rollout.file_store import FileStore
 from mlops_assets.rollout.state import RolloutState
 from mlops_assets.serving.home import ServingHome
 
+if TYPE_CHECKING:
+    from mlops_assets.rollout.store import RolloutStore
 
-def open_store(home: Home) -> FileStore:
-    """The states of rollouts."""
+
+def open_store(home: Home, environment: Mapping[str, str]) -> "RolloutStore":
+    """The states of rollouts: a cluster's where the environment names its namespace
+    (`MLOPS_KSERVE_NAMESPACE`, as for the code location), else this machine's."""
+    namespace = environment.get("MLOPS_KSERVE_NAMESPACE")
+    if not namespace:
+        return local_store(home)
+    from mlops_assets.kserve.api import connect
+    from mlops_assets.kserve.state_store import ConfigMapStore
+
+    named = environment.get("KUBECONFIG")
+    return ConfigMapStore(connect(namespace, kubeconfig=Path(named) if named else None))
+
+
+def local_store(home: Home) -> FileStore:
+    """The states of this machine's rollouts."""
     return FileStore(ServingHome.under(home.root).rollouts)
 
 
@@ -28,7 +46,7 @@ def service_of(home: Home, project: Path, model: str) -> str:
 def read_rollout(home: Home, service: str) -> RolloutState | None:
     """Where a service's rollout stands; None when there is none, or it cannot be read."""
     try:
-        content, _ = open_store(home).read(service)
+        content, _ = local_store(home).read(service)
         return None if content is None else RolloutState.from_storage(content)
     except RolloutError:
         return None
@@ -47,7 +65,7 @@ def forget_rollout(home: Home, service: str) -> bool:
     """Removes the state of a service's rollout; whether there was one."""
     from mlops_assets.rollout.log_source import LogPlace, PredictionLogSource
 
-    store = open_store(home)
+    store = local_store(home)
     existed = store.read(service)[0] is not None
     store.delete(service)
     PredictionLogSource(LogPlace.under(home.root)).forget(service)

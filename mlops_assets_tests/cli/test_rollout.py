@@ -10,9 +10,14 @@ from typer.testing import CliRunner
 
 from mlops_assets.cli.app import app
 from mlops_assets.errors import PlatformError, RolloutError
+from mlops_assets.kserve.api import INFERENCE_SERVICES
+from mlops_assets.kserve.state_store import ConfigMapStore
 from mlops_assets.rollout.file_store import FileStore
 from mlops_assets.rollout.state import RolloutState, VersionRef
 from mlops_assets.serving.home import ServingHome
+from mlops_assets_tests.kubernetes.cluster import running_cluster
+from mlops_assets_tests.kubernetes.kubeconfig import write_kubeconfig
+from mlops_assets_tests.kubernetes.running import api_of, bare_service
 
 RUNNER = CliRunner()
 
@@ -94,6 +99,24 @@ def test_a_model_without_a_rollout_and_no_model_at_all(store: FileStore) -> None
     assert "music_therapy has no rollout" in str(nothing.exception)
     unknown = RUNNER.invoke(app, ["rollout", "status", "nobody"])
     assert isinstance(unknown.exception, PlatformError)
+
+
+def test_a_command_reaches_the_rollout_of_a_cluster(
+    store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_cluster() as cluster:
+        api = api_of(cluster)
+        api.apply(INFERENCE_SERVICES, bare_service("flight-delay"))
+        of_cluster = ConfigMapStore(api)
+        of_cluster.write("flight-delay", str(store.read("flight-delay")[0]), "")
+        config = write_kubeconfig(tmp_path / "config", cluster.api.url)
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        monkeypatch.setenv("MLOPS_KSERVE_NAMESPACE", "default")
+        said = RUNNER.invoke(app, ["rollout", "approve", "flight_delay", "--who", "ann"])
+        assert said.exit_code == 0, said.output
+        told = RolloutState.from_storage(str(of_cluster.read("flight-delay")[0]))
+    assert [(c.kind, c.who) for c in told.commands] == [("approve", "ann")]
+    assert read(store).commands == ()
 
 
 def test_the_demonstration_needs_a_running_platform(store: FileStore) -> None:

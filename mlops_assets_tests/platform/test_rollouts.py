@@ -4,7 +4,7 @@ from pathlib import Path
 from mlops_assets.kserve.manifest import MODEL_NAME
 from mlops_assets.platform.home import Home
 from mlops_assets.platform.retirement import withdraw_service
-from mlops_assets.platform.rollouts import describe, open_store, read_rollout
+from mlops_assets.platform.rollouts import describe, local_store, read_rollout
 from mlops_assets.rollout.state import RolloutState, VersionRef
 from mlops_assets.serving.home import ServingHome, write_json
 
@@ -28,7 +28,7 @@ def test_a_rollout_in_one_line() -> None:
 def test_a_state_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     home = Home(tmp_path)
     assert read_rollout(home, "churn") is None
-    open_store(home).write("churn", "{", "")
+    local_store(home).write("churn", "{", "")
     assert read_rollout(home, "churn") is None
 
 
@@ -36,7 +36,7 @@ def test_a_retired_model_leaves_no_rollout_behind(tmp_path: Path) -> None:
     home = Home(tmp_path)
     manifest = {"metadata": {"name": "churn", "labels": {MODEL_NAME: "churn"}}}
     write_json(ServingHome.under(home.root).manifest("churn"), manifest)
-    open_store(home).write("churn", begun().to_storage(), "")
+    local_store(home).write("churn", begun().to_storage(), "")
     assert withdraw_service(home, "churn") == "churn"
-    assert open_store(home).services() == []
+    assert local_store(home).services() == []
     assert withdraw_service(home, "churn") is None
