@@ -78,7 +78,7 @@ def _partitions_name(spec: ModelSpec) -> str:
 def build_reports(spec: ModelSpec) -> dg.AssetsDefinition:
     """Both reports of a window, made by one step."""
     drift, performance = (dg.AssetKey([spec.name, name]) for name in (DRIFT, PERFORMANCE))
-    log = dg.AssetKey([spec.name, "prediction_log"])
+    log = _log_of(spec)
 
     @dg.multi_asset(
         name=f"{spec.name}__window_reports",
@@ -192,8 +192,15 @@ def build_latest_verdict(spec: ModelSpec) -> dg.AssetsDefinition:
     return latest_verdict
 
 
+def _log_of(spec: ModelSpec) -> dg.AssetDep:
+    """The days of the log that a window reads: its own, or any of them where rows make windows."""
+    by_rows = spec.monitoring.window.every == "rows"
+    mapping = dg.AllPartitionMapping() if by_rows else dg.TimeWindowPartitionMapping()
+    return dg.AssetDep(dg.AssetKey([spec.name, "prediction_log"]), partition_mapping=mapping)
+
+
 def _asset_spec(
-    spec: ModelSpec, name: str, kinds: set[str], deps: list[dg.AssetKey]
+    spec: ModelSpec, name: str, kinds: set[str], deps: list[dg.AssetDep]
 ) -> dg.AssetSpec:
     shared = asset_attributes(spec, name, kinds, None)
     descriptions = {
