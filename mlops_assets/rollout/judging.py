@@ -24,6 +24,7 @@ from mlops_assets.rollout.transitions import end, go_back
 SPLIT = "split"
 """What an approval accepts when the split was not as it should be."""
 
+_CARRIED_OUT_IN = timedelta(minutes=5)  # the run that changes the split has begun and ended by then
 _LEAST_MOVE_PERCENT = 5  # smaller moves of a bandit are noise, and each is a change of the router
 
 
@@ -98,7 +99,8 @@ def _not_in_force(tick: Tick) -> Outcome | None:
     if evidence.declared is None:
         return tick.wait("the split could not be read")
     if evidence.declared != state.traffic:
-        if tick.is_overdue and state.phase not in PROMOTED:
+        has_had_its_time = tick.now >= state.phase_started_at + _CARRIED_OUT_IN
+        if tick.is_overdue and has_had_its_time and state.phase not in PROMOTED:
             return tick.wait(f"the split is {evidence.declared} and does not become as wanted")
         return tick.outcome("set_traffic", state, f"the split becomes {state.traffic}")
     if evidence.challenger.phase == "absent":

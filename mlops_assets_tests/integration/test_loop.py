@@ -48,4 +48,4 @@ def test_drift_is_found_and_a_new_champion_serves(tmp_path: Path) -> None:
         state = retraining.read("churn")
         assert state is not None
         assert {attempt.trigger for attempt in state.attempts} == {"drift"}
-        assert state.attempts[-1].dagster_run_id is not None
+        assert state.attempts[0].dagster_run_id is not None  # drift goes on: a second may begin

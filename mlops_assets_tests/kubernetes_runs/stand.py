@@ -43,7 +43,7 @@ from mlops_assets_tests.with_parent import with_parent
 
 IMAGE = "registry.example/mlops/platform:v1"
 LOCATION = "mlops_assets"
-PATIENCE_SECONDS = 240.0  # a busy machine
+PATIENCE_SECONDS = 600.0  # a busy machine
 _LOOK_SECONDS = 0.2
 _FINISHED = ("SUCCESS", "FAILURE", "CANCELED")
 _LAUNCH = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename

@@ -90,7 +90,7 @@ def test_one_that_answers_nan(stage: Stage, good: Path, tmp_path: Path) -> None:
 def test_one_that_is_ten_times_slower(stage: Stage, good: Path, tmp_path: Path) -> None:
     play = stage.play(quick(LATENCY))
     play.serve(good)
-    play.begin(write_linear(tmp_path / "slow", digest="2" * 64, busy_layers=150))
+    play.begin(write_linear(tmp_path / "slow", digest="2" * 64, busy_layers=600))
     with calling(play) as callers:
         state = play.follow(is_over)
     require_rolled_back(play, state)

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from mlops_assets.errors import RolloutError
-from mlops_assets.rollout import state as described
+from mlops_assets.rollout import phases as described
 from mlops_assets.rollout.evidence import Traffic
 from mlops_assets.rollout.history import Evaluation, Reading
 from mlops_assets.rollout.phases import phases
