@@ -44,12 +44,12 @@ def _try_storage(environment: Mapping[str, str]) -> str | Unanswered | None:
         return None
 
     def ask() -> str:
-        from upath import UPath
+        from mlops_assets.data.filesystems import open_filesystem
 
-        path = UPath(uri) / f"doctor-{uuid.uuid4().hex}"
-        path.write_bytes(b"here")
-        same = path.read_bytes() == b"here"
-        path.unlink()
+        filesystem, path = open_filesystem(f"{uri.rstrip('/')}/doctor-{uuid.uuid4().hex}")
+        filesystem.pipe_file(path, b"here")
+        same = filesystem.cat_file(path) == b"here"
+        filesystem.rm_file(path)
         if not same:
             raise OSError(f"{uri} gives back something else than was written")
         return f"{uri} takes, gives and removes an object"

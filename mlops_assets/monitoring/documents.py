@@ -12,10 +12,10 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from upath import UPath
-
-from mlops_assets.errors import MonitoringError
+from mlops_assets.data.filesystems import open_filesystem
+from mlops_assets.errors import LakeError, MonitoringError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
 Stamp = tuple[float, int]
@@ -29,15 +29,18 @@ class ModelDocuments:
     """
 
     def __init__(self, root: str) -> None:
-        self._root = UPath(root)
-        self._is_local = self._root.protocol in ("", "file")
+        self._root = root.removeprefix("file://").rstrip("/")
+        self._is_local = "://" not in self._root
 
     def read(self, model: str, name: str) -> str | None:
         """A text; None when there is none."""
-        path = self._path(model, name)
+        path = self.path(model, name)
         with _readable_errors(path):
             try:
-                return str(path.read_text(encoding="utf-8"))
+                if self._is_local:
+                    return Path(path).read_text(encoding="utf-8")
+                filesystem, inside = open_filesystem(path)
+                return bytes(filesystem.cat_file(inside)).decode()
             except FileNotFoundError:
                 return None
 
@@ -46,42 +49,64 @@ class ModelDocuments:
         if not self._is_local:
             return None
         try:
-            found = Path(str(self._path(model, name))).stat()
+            found = Path(self.path(model, name)).stat()
         except OSError:
             return None
         return found.st_mtime, found.st_ino
 
     def write(self, model: str, name: str, text: str) -> None:
         """Replace a text, all or nothing."""
-        path = self._path(model, name)
+        path = self.path(model, name)
         with _readable_errors(path):
             if self._is_local:
-                _switch(Path(str(path)), text.encode())
+                _switch(Path(path), text.encode())
             else:
-                path.write_text(text, encoding="utf-8")
+                filesystem, inside = open_filesystem(path)
+                filesystem.pipe_file(inside, text.encode())
 
     def delete(self, model: str, name: str) -> bool:
         """Forget a text; whether there was one."""
-        path = self._path(model, name)
+        path = self.path(model, name)
         with _readable_errors(path):
             try:
-                path.unlink()
+                if self._is_local:
+                    Path(path).unlink()
+                    return True
+                filesystem, inside = open_filesystem(path)
+                if not filesystem.exists(inside):
+                    return False
+                filesystem.rm_file(inside)
             except FileNotFoundError:
                 return False
             return True
 
     def names(self, model: str, folder: str) -> Sequence[str]:
         """Names of the texts in a folder of a model, sorted."""
-        place = self._root / model / folder
-        with _readable_errors(place):
-            return sorted(path.name.removesuffix(".json") for path in place.glob("*.json"))
+        inside = self._entries(f"{self._root}/{model}/{folder}")
+        return sorted(
+            name.removesuffix(".json")
+            for name, is_folder in inside
+            if name.endswith(".json") and not is_folder
+        )
 
     def models(self) -> Sequence[str]:
         """Names of the models that have a text, sorted."""
-        with _readable_errors(self._root):
-            if not self._root.exists():
+        return sorted(name for name, is_folder in self._entries(self._root) if is_folder)
+
+    def _entries(self, place: str) -> list[tuple[str, bool]]:
+        """What a folder holds: names, and whether each is a folder. Nothing when it is not there;
+        names that begin with a dot are no texts."""
+        with _readable_errors(place):
+            try:
+                if self._is_local:
+                    found = [(path.name, path.is_dir()) for path in Path(place).iterdir()]
+                else:
+                    filesystem, inside = open_filesystem(place)
+                    listed: list[dict[str, Any]] = filesystem.ls(inside, detail=True)
+                    found = [(_last_part(e["name"]), e["type"] == "directory") for e in listed]
+            except FileNotFoundError:
                 return []
-            return sorted(path.name for path in self._root.iterdir() if path.is_dir())
+        return [(name, is_folder) for name, is_folder in found if not name.startswith(".")]
 
     @contextlib.contextmanager
     def alone(self, model: str) -> Iterator[None]:
@@ -89,7 +114,7 @@ class ModelDocuments:
         if not self._is_local:
             yield
             return
-        folder = Path(str(self._root / model))
+        folder = Path(self._root) / model
         with _readable_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / ".lock").open("a")
@@ -99,13 +124,14 @@ class ModelDocuments:
 
     def path(self, model: str, name: str) -> str:
         """Where a text stands."""
-        return str(self._path(model, name))
-
-    def _path(self, model: str, name: str) -> UPath:
         for part in (model, *name.split("/")):
             if not _NAME.fullmatch(part):
                 raise MonitoringError(f"{model}/{name}: expected letters, digits, dashes and dots")
-        return self._root / model / f"{name}.json"
+        return f"{self._root}/{model}/{name}.json"
+
+
+def _last_part(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def _switch(path: Path, content: bytes) -> None:
@@ -126,5 +152,5 @@ def _switch(path: Path, content: bytes) -> None:
 def _readable_errors(path: object) -> Iterator[None]:
     try:
         yield
-    except (OSError, UnicodeDecodeError) as error:
+    except (LakeError, OSError, UnicodeDecodeError) as error:
         raise MonitoringError(f"{path}: it cannot be read or written: {error}") from error
