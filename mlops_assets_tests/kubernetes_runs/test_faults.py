@@ -147,7 +147,7 @@ def test_a_job_that_outlives_its_run_is_deleted(stand: Stand) -> None:
         lambda: not [p for p in stand.pods(run_id) if p["status"]["phase"] == "Running"],
         PATIENCE_SECONDS,
     )
-    assert said(stand, run_id, "Deleted job dagster-step-"), stand.story(run_id)
+    eventually(lambda: said(stand, run_id, "Deleted job dagster-step-"), PATIENCE_SECONDS)
 
 
 def test_a_crashed_run_is_retried_and_a_wrong_one_is_not(stand: Stand) -> None:
@@ -174,7 +174,8 @@ def test_a_crashed_run_is_retried_and_a_wrong_one_is_not(stand: Stand) -> None:
     ]
     assert memory == ["2Gi", "3Gi"]
     assert stand.ended(wrong) == "FAILURE"
-    assert said(stand, wrong, "Not retrying run since it failed due to an asset or op failure")
+    told = "Not retrying run since it failed due to an asset or op failure"
+    eventually(lambda: said(stand, wrong, told), PATIENCE_SECONDS)  # the daemon tells it later
 
 
 def test_a_killed_daemon_loses_nothing(stand: Stand) -> None:
