@@ -1,10 +1,8 @@
 """Whether a kill has left something half-made, and how it is put aside."""
 
 import contextlib
-import fcntl
-import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,14 +36,3 @@ def put_aside(path: Path) -> Path:
     aside = path.with_name(f"{path.name}.half-written-{stamp}")
     path.rename(aside)
     return aside
-
-
-@contextlib.contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Waits until no other process is in such a block with this lock."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -1,12 +1,12 @@
 """What the Dagster page of an evaluation shows: tables, the model card, pictures, gates."""
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
-from mlops_assets.modeling.evaluation import Estimate, Evaluation
+from mlops_assets.assets.markdown import estimate_words, picture
+from mlops_assets.modeling.evaluation import Evaluation
 from mlops_assets.modeling.gates import GateResult
 
 _SHOWN_PLOTS = 3  # the first ones; all of them are artifacts of the MLflow run
@@ -58,7 +58,7 @@ def _metric_records(evaluation: Evaluation) -> list[dg.TableRecord]:
     return [
         dg.TableRecord(
             {"metric": name}
-            | {who: _words(evaluation.metrics[who].get(name)) for who in contestants}
+            | {who: estimate_words(evaluation.metrics[who].get(name)) for who in contestants}
         )
         for name in names
     ]
@@ -70,23 +70,12 @@ def _slice_records(evaluation: Evaluation) -> list[dg.TableRecord]:
             {
                 "slice": f"{found.column} = {found.value}",
                 "rows": found.n_rows,
-                "candidate": _words(found.candidate),
-                "champion": _words(found.champion),
+                "candidate": estimate_words(found.candidate),
+                "champion": estimate_words(found.champion),
             }
         )
         for found in evaluation.slices
     ]
-
-
-def _words(estimate: Estimate | None) -> str:
-    """`0.712 (0.695 to 0.728)`, or why there is no number."""
-    if estimate is None:
-        return "–"
-    if estimate.value is None:
-        return f"unknown: {estimate.reason}"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.4g}"
-    return f"{estimate.value:.4g} ({estimate.low:.4g} to {estimate.high:.4g})"
 
 
 def _pictures(files: Mapping[str, bytes]) -> str:
@@ -95,8 +84,5 @@ def _pictures(files: Mapping[str, bytes]) -> str:
         for name, content in files.items()
         if name.endswith(".png") and len(content) <= _LARGEST_PLOT_BYTES
     ]
-    lines = [
-        f"![{name}](data:image/png;base64,{base64.b64encode(content).decode()})"
-        for name, content in small[:_SHOWN_PLOTS]
-    ]
+    lines = [picture(name, content) for name, content in small[:_SHOWN_PLOTS]]
     return "\n\n".join([*lines, "All plots are artifacts of the MLflow run."])

@@ -4,8 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.rollout_metadata import picture
-from mlops_assets.modeling.evaluation import Estimate
+from mlops_assets.assets.markdown import cell, estimate_words, picture
 from mlops_assets.monitoring.pictures import draw_drift, draw_performance
 from mlops_assets.monitoring.report import ColumnDrift
 from mlops_assets.monitoring.verdict import MEANINGS
@@ -66,7 +65,7 @@ def performance_metadata(record: WindowRecord, recent: RecentWindows) -> dict[st
         found = realised.metrics[metric]
         if found.value is not None:
             metadata[f"realised/{metric}"] = found.value
-        metadata["realised"] = _words(found)
+        metadata["realised"] = estimate_words(found)
         metadata["realised_metrics"] = dg.MetadataValue.md(_metrics_table(record))
         coverage = realised.coverage
         metadata["truth"] = f"{coverage.n_with_truth:,} of {coverage.n_rows:,} rows" + (
@@ -79,7 +78,7 @@ def performance_metadata(record: WindowRecord, recent: RecentWindows) -> dict[st
         expected = estimated.metrics.get(metric)
         if expected is not None and expected.value is not None:
             metadata[f"estimated/{metric}"] = expected.value
-        metadata["estimated"] = _words(expected) if expected else estimated.reason or "none"
+        metadata["estimated"] = estimate_words(expected) if expected else estimated.reason or "none"
     if record.trust is not None:
         metadata["trust"] = f"{record.trust.state}: {record.trust.reason}"
     trend = draw_performance(model, metric, recent.windows)
@@ -128,7 +127,7 @@ def decision_metadata(state: RetrainingState) -> dict[str, Any]:
     if state.attempts:
         lines = [
             f"| {a.number} | {a.started_at:%Y-%m-%d %H:%M} | {a.trigger} | "
-            f"{a.outcome or 'in flight'} | {_cell(a.told or a.reason)} |"
+            f"{a.outcome or 'in flight'} | {cell(a.told or a.reason)} |"
             for a in reversed(state.attempts[-_MOST_ATTEMPTS:])
         ]
         head = ["| attempt | began (UTC) | trigger | outcome | told |", "|---|---|---|---|---|"]
@@ -256,7 +255,7 @@ def _metrics_table(record: WindowRecord) -> str:
     lines = ["| metric | realised | estimated |", "|---|---|---|"]
     for name, found in realised.metrics.items():
         other = None if estimated is None else estimated.metrics.get(name)
-        lines.append(f"| {name} | {_words(found)} | {_words(other)} |")
+        lines.append(f"| {name} | {estimate_words(found)} | {estimate_words(other)} |")
     return "\n".join(lines)
 
 
@@ -266,21 +265,6 @@ def _windows_table(recent: RecentWindows) -> str:
         facts = w.verdict.window
         lines.append(
             f"| {w.window.key} | {w.verdict.verdict} | {facts.n_rows:,} | "
-            f"{facts.n_with_truth:,} | {_cell(w.verdict.reason)} |"
+            f"{facts.n_with_truth:,} | {cell(w.verdict.reason)} |"
         )
     return "\n".join(lines)
-
-
-def _words(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "–"
-    if estimate.value is None:
-        return f"unknown: {estimate.reason}"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.4g}"
-    return f"{estimate.value:.4g} ({estimate.low:.4g} to {estimate.high:.4g})"
-
-
-def _cell(text: str) -> str:
-    """Text inside a table of Markdown."""
-    return text.replace("|", "/").replace("\n", " ")

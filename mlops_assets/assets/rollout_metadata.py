@@ -1,11 +1,11 @@
 """What the Dagster page of a service shows of its rollout: words, a plot, a check a criterion."""
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
+from mlops_assets.assets.markdown import picture
 from mlops_assets.rollout.history import Evaluation, Reading, Verdict
 from mlops_assets.rollout.pictures import draw_rollout, draw_shadow
 from mlops_assets.rollout.policy import Criterion
@@ -82,11 +82,6 @@ def criterion_checks(
     """
     looks = state.history if state is not None else ()
     return [_check(key, criterion, looks) for criterion in criteria]
-
-
-def picture(name: str, content: bytes) -> str:
-    """A picture inside Markdown."""
-    return f"![{name}](data:image/png;base64,{base64.b64encode(content).decode()})"
 
 
 def _check(

@@ -24,7 +24,7 @@ from mlops_assets.assets.monitoring_metadata import decision_metadata
 from mlops_assets.automation.documents import documents_of
 from mlops_assets.automation.retraining_facts import ATTEMPT_TAG, read_facts
 from mlops_assets.automation.schedules import ASSETS, MODEL_TAG, newest_partition
-from mlops_assets.automation.shared_sensor import SharedSensor
+from mlops_assets.automation.shared_sensor import UNENDED, SharedSensor
 from mlops_assets.errors import MlopsError
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.monitoring.due import DueWindow, due_window
@@ -46,13 +46,6 @@ _LAUNCHED_TAG = {"mlops/launched-by": SENSOR}
 _MOST_WINDOWS = 20  # runs for windows that one tick asks for
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=6)
 _PRIORITY = "10"  # a window before a training, a rollback before both
-_UNENDED = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +114,7 @@ def retraining_sensor() -> dg.SensorDefinition:
 
 def _judging(instance: dg.DagsterInstance) -> frozenset[str]:
     """Models with a run that judges a window and has not ended."""
-    filters = dg.RunsFilter(tags=_LAUNCHED_TAG, statuses=list(_UNENDED))
+    filters = dg.RunsFilter(tags=_LAUNCHED_TAG, statuses=list(UNENDED))
     return frozenset(run.tags.get(WINDOW_TAG, "") for run in instance.get_runs(filters))
 
 

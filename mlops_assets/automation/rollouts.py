@@ -9,15 +9,15 @@ carries out. A run that failed is followed by another with a new key, as long as
 import functools
 import json
 import operator
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, get_args
 
 import dagster as dg
 
-from mlops_assets.assets.serving import DOCUMENT, ROLLOUT_TAG
-from mlops_assets.automation.shared_sensor import SharedSensor
+from mlops_assets.assets.serving import ROLLOUT_TAG
+from mlops_assets.automation.documents import documents_of
+from mlops_assets.automation.shared_sensor import UNENDED, SharedSensor
 from mlops_assets.errors import MlopsError, StateConflictError
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.notify.notification import Notifier
@@ -37,13 +37,6 @@ KEY_TAG = "mlops/rollout-step"
 """Tag of a run: the change that it was launched for, without the number of the try."""
 _MOST_BEGINNINGS = 3  # of one version; one whose record is gone would be tried for ever
 _PRIORITY = "100"  # a rollback does not wait behind trainings
-_UNENDED = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 
 
 @dataclass(slots=True)
@@ -73,8 +66,9 @@ def rollout_sensor() -> dg.SensorDefinition:
             rollouts.store, serving, registry, rollouts.source, notifier, monitoring.clock
         )
         told = _Told()
-        for spec in _specs(context):
-            _evaluate(context, world, spec, told, rollouts.ui_url)
+        for spec in documents_of(context.repository_def):
+            if spec.rollout is not None:
+                _evaluate(context, world, spec, told, rollouts.ui_url)
         for line in told.lines:
             context.log.info(line)
         cursor = json.dumps(told.cursor, sort_keys=True)
@@ -91,19 +85,6 @@ def rollout_sensor() -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Evaluates every rollout on its own interval and launches its steps.",
     )
-
-
-def _specs(context: dg.SensorEvaluationContext) -> Iterator[ModelSpec]:
-    """The documents with a rollout, from the definitions of the code location."""
-    repository = context.repository_def
-    if repository is None:
-        return
-    graph = repository.asset_graph
-    for key in sorted(graph.get_all_asset_keys()):
-        node = graph.get(key)
-        if ROLLOUT_TAG in node.tags and DOCUMENT in node.metadata:
-            document: Any = node.metadata[DOCUMENT]
-            yield ModelSpec.model_validate_json(json.dumps(document.value))
 
 
 def _evaluate(
@@ -154,7 +135,7 @@ def _ask_for_run(
 ) -> None:
     """Asks for the run that carries a change out, unless one of this model is under way."""
     of_model = {ROLLOUT_TAG: spec.name}
-    unended = dg.RunsFilter(tags=of_model, statuses=list(_UNENDED))
+    unended = dg.RunsFilter(tags=of_model, statuses=list(UNENDED))
     if context.instance.get_runs(unended, limit=1):
         told.lines.append(f"{spec.name}: its run is under way")
         return

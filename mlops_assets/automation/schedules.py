@@ -1,12 +1,13 @@
 """The job that runs a model's whole pipeline, and its schedule."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlops_assets.assets.attributes import MAXIMUM_MEMORY_TAG
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec.operations import ScheduleSpec
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -57,49 +58,40 @@ def build_schedule(spec: ModelSpec) -> dg.ScheduleDefinition | None:
     """The schedule that the document declares, running from the start; None without one."""
     if spec.schedule is None:
         return None
-
-    @dg.schedule(
-        name=f"{spec.name}_schedule",
-        job_name=job_name(spec.name),
-        cron_schedule=spec.schedule.cron,
-        execution_timezone=spec.schedule.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Runs {job_name(spec.name)}.",
-        tags={MODEL_TAG: spec.name},
-    )
-    def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        """One run per tick; of the newest whole partition when the dataset has partitions."""
-        return dg.RunRequest(
-            partition_key=newest_partition(spec, context.scheduled_execution_time),
-            tags={MODEL_TAG: spec.name},
-        )
-
-    return schedule
+    job = job_name(spec.name)
+    return _schedule(spec, "schedule", spec.schedule, f"Runs {job}.", job_name=job)
 
 
 def build_refresh(spec: ModelSpec) -> dg.ScheduleDefinition | None:
     """The schedule that refreshes the dataset alone, running from the start; None without one."""
     if spec.refresh is None:
         return None
-    key = dg.AssetKey([spec.name, "dataset"])
+    dataset = dg.AssetSelection.assets(dg.AssetKey([spec.name, "dataset"]))
+    description = f"Refreshes the dataset of {spec.name}; trains nothing."
+    return _schedule(spec, "refresh", spec.refresh, description, target=dataset)
+
+
+def _schedule(
+    spec: ModelSpec, name: str, when: ScheduleSpec, description: str, **runs: Any
+) -> dg.ScheduleDefinition:
+    """One run per tick; of the newest whole partition when the dataset has partitions."""
 
     @dg.schedule(
-        name=f"{spec.name}_refresh",
-        target=dg.AssetSelection.assets(key),
-        cron_schedule=spec.refresh.cron,
-        execution_timezone=spec.refresh.timezone,
+        name=f"{spec.name}_{name}",
+        cron_schedule=when.cron,
+        execution_timezone=when.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Refreshes the dataset of {spec.name}; trains nothing.",
+        description=description,
         tags={MODEL_TAG: spec.name},
+        **runs,
     )
-    def refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        """One run per tick; of the newest whole partition when the dataset has partitions."""
+    def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         return dg.RunRequest(
             partition_key=newest_partition(spec, context.scheduled_execution_time),
             tags={MODEL_TAG: spec.name},
         )
 
-    return refresh
+    return request
 
 
 def newest_partition(spec: ModelSpec, now: datetime) -> str | None:

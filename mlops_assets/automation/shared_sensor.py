@@ -1,8 +1,17 @@
-"""A sensor that every document brings and that is one for all of them."""
+"""A sensor that every document brings and that is one for all of them, and what it asks of runs."""
 
 from typing import Any
 
 import dagster as dg
+
+UNENDED = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+"""Statuses of a run that may still do something."""
 
 
 class SharedSensor(dg.SensorDefinition):

@@ -106,19 +106,16 @@ def _progress_bars(
 
 
 def _write(report: "BacktestReport", folder: Path) -> None:
-    """Each file aside first, then renamed."""
     from mlops_assets.backtest.report import draw_report
+    from mlops_assets.whole_files import replace_file
 
-    folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "report.json": report.model_dump_json(indent=1).encode(),
         "backtest.png": draw_report(report),
         "policy.yaml": f"# {report.recommended}: {report.reason}\n{report.policy}".encode(),
     }
     for name, content in contents.items():
-        aside = folder / f".{name}.aside"
-        aside.write_bytes(content)
-        aside.replace(folder / name)
+        replace_file(folder / name, content)
 
 
 def _print(report: "BacktestReport") -> None:

@@ -9,7 +9,8 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from mlops_assets.half_written import alone, has_rows, put_aside
+from mlops_assets.half_written import has_rows, put_aside
+from mlops_assets.whole_files import alone
 
 
 def ensure_database(path: Path) -> None:

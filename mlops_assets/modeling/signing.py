@@ -19,7 +19,6 @@ Here: keys, signing, verifying. Not here: what a manifest holds (`manifest.py`).
 import base64
 import hashlib
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from mlops_assets.modeling.manifest import (
     read_manifest_bytes,
     verify_files,
 )
+from mlops_assets.whole_files import replace_file, write_aside
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -178,7 +178,7 @@ def sign_package(directory: Path, signing_key: Path) -> str:
     content = read_manifest_bytes(directory)
     verify_files(directory, content)
     made = sign(content, signing_key)
-    _write(directory / SIGNATURE_FILE, made.model_dump_json().encode() + b"\n", 0o644)
+    replace_file(directory / SIGNATURE_FILE, made.model_dump_json().encode() + b"\n", 0o644)
     return made.key
 
 
@@ -237,7 +237,7 @@ def ensure_key_pair(folder: Path) -> bool:
     if (folder / SIGNING_KEY).is_file():
         return False
     made = _new_key()
-    aside = _write_aside(folder / SIGNING_KEY, _private_pem(made), 0o600)
+    aside = write_aside(folder / SIGNING_KEY, _private_pem(made))
     try:
         os.link(aside, folder / SIGNING_KEY)
     except FileExistsError:  # another process was first
@@ -256,7 +256,7 @@ def rotate_key(folder: Path) -> str:
     """
     made = _new_key()
     _trust(folder, made.public_key())
-    _write(folder / SIGNING_KEY, _private_pem(made), 0o600)
+    replace_file(folder / SIGNING_KEY, _private_pem(made))
     return key_id(made.public_key().public_bytes_raw())
 
 
@@ -299,20 +299,4 @@ def _trust(folder: Path, public: "Ed25519PublicKey") -> None:
     pem = public.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    _write(folder / TRUSTED / f"{key_id(public.public_bytes_raw())}.pem", pem, 0o644)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    _write_aside(path, content, mode).replace(path)
-
-
-def _write_aside(path: Path, content: bytes, mode: int) -> Path:
-    """The content in a file beside `path`, on the disk, readable as `mode` says from its start."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    with os.fdopen(descriptor, "wb") as aside:
-        aside.write(content)
-        aside.flush()
-        os.fsync(aside.fileno())
-    Path(name).chmod(mode)
-    return Path(name)
+    replace_file(folder / TRUSTED / f"{key_id(public.public_bytes_raw())}.pem", pem, 0o644)

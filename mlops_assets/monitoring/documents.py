@@ -6,16 +6,14 @@ nothing; there the last of two writers wins.
 """
 
 import contextlib
-import fcntl
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlops_assets.data.filesystems import open_filesystem
 from mlops_assets.errors import LakeError, MonitoringError
+from mlops_assets.whole_files import alone, replace_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
 Stamp = tuple[float, int]
@@ -59,7 +57,7 @@ class ModelDocuments:
         path = self.path(model, name)
         with _readable_errors(path):
             if self._is_local:
-                _switch(Path(path), text.encode())
+                replace_file(Path(path), text)
             else:
                 filesystem, inside = open_filesystem(path)
                 filesystem.pipe_file(inside, text.encode())
@@ -117,9 +115,7 @@ class ModelDocuments:
         folder = Path(self._root) / model
         with _readable_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = (folder / ".lock").open("a")
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(folder / ".lock"):
             yield
 
     def path(self, model: str, name: str) -> str:
@@ -132,20 +128,6 @@ class ModelDocuments:
 
 def _last_part(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
-
-
-def _switch(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
-        Path(aside).replace(path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager

@@ -208,10 +208,10 @@ def _champion_package(home: Home, spec: ModelSpec) -> Path:
 
 def _hand_on(home: Home, spec: ModelSpec, version: "RegisteredVersion") -> None:
     """What the asset model_version would hand on to inference_service."""
-    from mlops_assets.platform.home import write_aside
+    from mlops_assets.whole_files import replace_file
 
     path = home.root / "records" / spec.name / "model_version.json"
-    write_aside(path, version.model_dump_json(indent=1))
+    replace_file(path, version.model_dump_json(indent=1))
 
 
 def _callers(gateway_url: str, spec: ModelSpec, built: "BuiltFrame") -> Callers:

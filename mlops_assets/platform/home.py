@@ -111,13 +111,3 @@ def prepare_home(home: Home) -> None:
             ) from error
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PlatformError(f"{folder} cannot be written; its owner must be able to")
-
-
-def write_aside(path: Path, text: str) -> None:
-    """Replaces a file at once: a reader, or a kill, sees the former text or this one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    aside.replace(path)

@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from mlops_assets.errors import PlatformError
-from mlops_assets.half_written import alone, has_rows, put_aside
-from mlops_assets.platform.home import Home, write_aside
+from mlops_assets.half_written import has_rows, put_aside
+from mlops_assets.platform.home import Home
+from mlops_assets.whole_files import alone, replace_file
 
 _FOLDERS = ("storage", "local_artifact_storage", "compute_logs")
 _HEADER = "# Written by `mlops-assets up` from {source}; change that file, not this one.\n"
@@ -48,7 +49,7 @@ def ensure_instance(project: Path, home: Home) -> None:
             _create(home, text)
         target = home.dagster / "dagster.yaml"
         if not target.exists() or target.read_text() != text:
-            write_aside(target, text)
+            replace_file(target, text)
 
 
 def is_whole(folder: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.errors import PlatformError
 from mlops_assets.platform.evidence import declared_services, read_record
-from mlops_assets.platform.home import Home, write_aside
+from mlops_assets.platform.home import Home
 from mlops_assets.platform.instance import CodeLocation, code_location, ensure_instance
 from mlops_assets.platform.models import known_documents, require_known
 from mlops_assets.platform.pipelines import repository_origin
@@ -23,6 +23,7 @@ from mlops_assets.platform.registry_glance import count_aliases
 from mlops_assets.platform.rollouts import forget_rollout
 from mlops_assets.platform.watching import forget_retraining
 from mlops_assets.serving.home import ServingHome
+from mlops_assets.whole_files import replace_file
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -160,4 +161,4 @@ def _schedule(location: CodeLocation, model: str) -> "tuple[RemoteInstigatorOrig
 
 
 def _write(home: Home, retired: Mapping[str, str]) -> None:
-    write_aside(home.retired, json.dumps(dict(sorted(retired.items())), indent=1))
+    replace_file(home.retired, json.dumps(dict(sorted(retired.items())), indent=1))

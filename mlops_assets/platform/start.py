@@ -21,13 +21,14 @@ from mlops_assets.errors import PlatformError
 from mlops_assets.platform.environment import Addresses
 from mlops_assets.platform.events import ModelMade, Models, Unusable, read_event
 from mlops_assets.platform.evidence import declared_services, read_record
-from mlops_assets.platform.home import Home, write_aside
+from mlops_assets.platform.home import Home
 from mlops_assets.platform.probe import ask
 from mlops_assets.platform.progress import Progress
 from mlops_assets.platform.results import ModelResult, Probe, Results, classify, read_results
 from mlops_assets.platform.servers import build_servers
 from mlops_assets.platform.stop import Stop
 from mlops_assets.platform.supervision import Server, Supervisor, Task, last_lines
+from mlops_assets.whole_files import replace_file
 
 PAGES_READY_SECONDS = 120.0
 _TICK_SECONDS = 0.1
@@ -225,7 +226,7 @@ class Start:
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
             models=[*{**former, **now}.values()],
         )
-        write_aside(home.results, results.model_dump_json(indent=1))
+        replace_file(home.results, results.model_dump_json(indent=1))
 
     def _tell_addresses(self) -> None:
         urls = self._options.addresses.urls

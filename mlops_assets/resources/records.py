@@ -5,7 +5,6 @@ may run in any process or pod, and a record is read by people as well.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from mlops_assets.data.filesystems import open_filesystem
 from mlops_assets.errors import MlopsError
 from mlops_assets.resources.fence import require_live_run
+from mlops_assets.whole_files import replace_file
 
 
 class RecordIOManager(dg.ConfigurableIOManager):
@@ -39,11 +39,7 @@ class RecordIOManager(dg.ConfigurableIOManager):
             filesystem, path = open_filesystem(address)
             filesystem.pipe_file(path, content)
             return
-        file = Path(address)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(f".{file.name}.{os.getpid()}")
-        aside.write_bytes(content)
-        aside.replace(file)
+        replace_file(Path(address), content)
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The newest record of the asset that the parameter names.

@@ -7,15 +7,13 @@ another state.
 """
 
 import contextlib
-import fcntl
-import os
 import re
-import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mlops_assets.errors import RolloutError, StateConflictError
+from mlops_assets.whole_files import alone, replace_file
 
 _SUFFIX = ".state"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -48,7 +46,7 @@ class FileStore:
                     "was written"
                 )
             token = uuid.uuid4().hex
-            _switch(path, f"{token}\n{content}".encode())
+            replace_file(path, f"{token}\n{content}")
             return token
 
     def delete(self, service: str) -> None:
@@ -71,23 +69,8 @@ class FileStore:
     @contextlib.contextmanager
     def _alone(self, service: str) -> Iterator[None]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / f".{service}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(self._folder / f".{service}.lock"):
             yield
-
-
-def _switch(path: Path, content: bytes) -> None:
-    """Write aside, then switch: a reader, or a kill, sees the former document or this one."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as aside:
-            aside.write(content)
-            aside.flush()
-            os.fsync(aside.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager

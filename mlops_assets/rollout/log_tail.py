@@ -4,10 +4,8 @@ What was read is kept reduced in a folder (a few columns of the rows that matter
 the newest file that it holds. A folder that is lost, or half written, is made again from the table.
 """
 
-import contextlib
-import fcntl
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ from urllib.parse import unquote
 import polars as pl
 
 from mlops_assets.errors import ServingError
+from mlops_assets.whole_files import alone, replace_file
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -47,7 +46,7 @@ class Tail:
             ServingError: a file of the table cannot be read.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        with alone(self.folder / ".lock"):
             note = self._note()
             fresh = [
                 (path, at)
@@ -61,7 +60,7 @@ class Tail:
                 if newest == note["at"]:
                     last += note["last"]
                 note = {"at": newest, "last": last, "n_parts": note["n_parts"] + 1}
-                _switch(self.folder / _NOTE, json.dumps(note))
+                replace_file(self.folder / _NOTE, json.dumps(note))
             parts = [self.folder / f"{n:06d}.parquet" for n in range(note["n_parts"])]
             frames = [pl.read_parquet(part) for part in parts if part.exists()]
             frame = pl.concat(frames, how="diagonal_relaxed") if frames else None
@@ -91,12 +90,6 @@ class Tail:
             return nothing
         return found if isinstance(found, dict) and found.keys() == nothing.keys() else nothing
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        with (self.folder / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
 
 def _files(table: "DeltaTable") -> list[tuple[str, int]]:
     """The files of a table and when each was added."""
@@ -107,10 +100,4 @@ def _files(table: "DeltaTable") -> list[tuple[str, int]]:
 def _write(path: Path, frame: pl.DataFrame) -> None:
     aside = path.with_suffix(".aside")
     frame.write_parquet(aside)
-    aside.replace(path)
-
-
-def _switch(path: Path, text: str) -> None:
-    aside = path.with_suffix(".aside")
-    aside.write_text(text)
     aside.replace(path)

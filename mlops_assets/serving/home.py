@@ -15,14 +15,13 @@ run/, logs/                sockets and logs of the revisions' processes
 """
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlops_assets.errors import ServingError
 from mlops_assets.modeling.signing import TRUSTED
+from mlops_assets.whole_files import replace_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +133,7 @@ class ServingHome:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file aside, then switch it in; a reader sees the old or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as aside:
-            json.dump(content, aside, indent=1)
-            aside.flush()
-            os.fsync(aside.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace_file(path, json.dumps(content, indent=1))
 
 
 def read_json(path: Path) -> Any:

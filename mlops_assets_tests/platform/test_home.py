@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.errors import PlatformError
-from mlops_assets.platform.home import Home, home_at, prepare_home, project_folder, write_aside
+from mlops_assets.platform.home import Home, home_at, prepare_home, project_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,11 +46,3 @@ def test_the_project_is_this_checkout_unless_named(tmp_path: Path) -> None:
     assert project_folder({}) == ROOT
     with pytest.raises(PlatformError, match=rf"{tmp_path} has no dagster.yaml; .*MLOPS_PROJECT"):
         project_folder({"MLOPS_PROJECT": str(tmp_path)})
-
-
-def test_writing_aside_leaves_only_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "results.json"
-    write_aside(path, "one")
-    write_aside(path, "two")
-    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
-    assert path.read_text() == "two"

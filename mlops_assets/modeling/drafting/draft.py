@@ -31,6 +31,7 @@ from mlops_assets.spec import ModelSpec, SourceSpec
 from mlops_assets.spec.base import PATTERN_WORDS, Identifier
 from mlops_assets.spec.explaining import suggestion
 from mlops_assets.spec.reading import DOCUMENT_FILES, read_document
+from mlops_assets.whole_files import write_aside
 
 _SEPARATORS = (";", "\t", "|")
 _NO_VALUE = {"", "na", "n/a", "nan", "null", "none", "-", "--", "?", "unknown", "missing", "#n/a"}
@@ -210,9 +211,8 @@ def _learned(spec: ModelSpec, facts: FrameFacts, findings: Findings) -> Findings
 
 def _write_once(document: Path, text: str) -> None:
     """Write aside, then link to the name; a document that is there meanwhile stays."""
-    aside = document.with_name(f".{document.name}.{os.getpid()}")
+    aside = write_aside(document, text, 0o644)
     try:
-        aside.write_text(text, encoding="utf-8")
         document.hardlink_to(aside)
     except FileExistsError as error:
         raise SpecError(

@@ -7,7 +7,6 @@ home, and without the home's key nobody can try out values. A missing value stay
 
 import hmac
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mlops_assets.errors import ServingError
 from mlops_assets.modeling.manifest import FeatureField
 from mlops_assets.serving.prediction_log.records import label_text, plain_values
 from mlops_assets.serving.protocol.batch import Batch
+from mlops_assets.whole_files import replace_file
 
 _KEY_BYTES = 32
 _ENCODER = msgspec.msgpack.Encoder()
@@ -111,10 +111,4 @@ def make_key(path: Path) -> None:
     """Make a key that only this user can read, unless there is one."""
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as aside:
-        aside.write(os.urandom(_KEY_BYTES))
-        aside.flush()
-        os.fsync(aside.fileno())
-    Path(name).replace(path)
+    replace_file(path, os.urandom(_KEY_BYTES))

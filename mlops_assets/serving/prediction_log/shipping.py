@@ -6,7 +6,6 @@ its ids. Where the sink is slow or gone, segments grow. A record that the sink r
 in it goes to `<segment>.refused`, so that it holds up nothing.
 """
 
-import fcntl
 import logging
 import os
 import random
@@ -35,6 +34,7 @@ from mlops_assets.serving.prediction_log.sink_client import (
     SinkUnavailableError,
 )
 from mlops_assets.serving.prediction_log.wire import encode_batch
+from mlops_assets.whole_files import alone
 
 _LOG = logging.getLogger(__name__)
 _BATCH_BYTES = 1_000_000
@@ -73,8 +73,7 @@ def run_shipper(settings: ShippingSettings) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the predictor says when
     os.nice(_NICENESS)
     settings.folder.mkdir(parents=True, exist_ok=True)
-    with (settings.folder / "shipping.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(settings.folder / "shipping.lock"):
         shipper = Shipper(settings)
         n_failures = 0
         while not stopped.is_set():

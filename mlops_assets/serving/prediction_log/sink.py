@@ -6,7 +6,6 @@ asset or a test that wants the tables to be current.
 """
 
 import argparse
-import fcntl
 import logging
 import os
 import sys
@@ -25,6 +24,7 @@ from mlops_assets.serving.prediction_log.store import (
     PredictionStore,
 )
 from mlops_assets.serving.process import configure_log, die_with_parent
+from mlops_assets.whole_files import alone
 
 _LOG = logging.getLogger(__name__)
 PASS_SECONDS = 1.0
@@ -52,8 +52,7 @@ def drain_home(home: Path, lake: str | None = None) -> Drained:
     paths = ServingHome.under(home)
     folder = paths.predictions.parent
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "drain.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder / "drain.lock"):
         began = time.time()
         store = open_store(home, lake)
         predictions = drain(paths.predictions, store, table=PREDICTIONS, home=paths)
@@ -76,8 +75,7 @@ def forget_home(home: Path, now: datetime, lake: str | None = None) -> int:
     """Apply each model's retention to its tables; returns how many tables lost days."""
     paths = ServingHome.under(home)
     paths.predictions.parent.mkdir(parents=True, exist_ok=True)
-    with (paths.predictions.parent / "drain.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(paths.predictions.parent / "drain.lock"):
         return forget_old(paths, open_store(home, lake), now)
 
 
