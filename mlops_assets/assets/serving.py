@@ -1,8 +1,9 @@
 """The asset `[<model>, inference_service]`: what serves, and the rollout of what is to serve next.
 
 A version with nobody before it, or of a document without `rollout:`, serves at once. Any other
-begins a rollout, and the run returns: the rollout sensor (`automation/rollouts.py`) launches a run
-of this asset whenever something must change. So this asset's history is the rollout's.
+begins a rollout, and the run returns, after the first step where the version is ready within a few
+seconds: the rollout sensor (`automation/rollouts.py`) launches a run of this asset whenever
+something must change. So this asset's history is the rollout's.
 """
 
 import functools
@@ -46,6 +47,7 @@ DOCUMENT = "document"
 ROLLOUT_TAG = "mlops/rollout"
 """Tag of the asset, and of the runs that carry a rollout's step out: the strategy, the model."""
 _ENDS_WITHIN_SECONDS = 30.0
+_READY_WITHIN_SECONDS = 5.0  # of a predictor on this machine; a pod takes longer
 _LOOK_SECONDS = 0.2
 _MOST_TRIES = 5
 
@@ -183,6 +185,8 @@ def _roll_out(world: World, spec: ModelSpec, version: RegisteredVersion, asked: 
     if beginning.kind in ("supersede", "begin"):
         begin(world, spec, version.version, world.clock(spec.name))
     ticked = _tick(world, spec, asked)
+    if ticked is not None and beginning.kind in ("supersede", "begin"):
+        ticked = _start(world, spec, asked, ticked)
     if ticked is None:
         return _Outcome(beginning.reason)
     words = f"{beginning.reason}; {ticked.decision.action}: {ticked.decision.reason}"
@@ -201,6 +205,20 @@ def _tick(
             if not left:
                 raise
     return None
+
+
+def _start(world: World, spec: ModelSpec, asked: _Asked, begun: Ticked) -> Ticked | None:
+    """The first step of a rollout that has just begun, if its revision is ready soon.
+
+    It spares the wait for a tick and for another run; a revision that is not ready is the sensor's.
+    """
+    ticked: Ticked | None = begun
+    deadline = time.monotonic() + _READY_WITHIN_SECONDS
+    while ticked is not None and ticked.state.phase == "pending" and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+        asked.require_live_run()
+        ticked = _tick(world, spec, asked)
+    return ticked
 
 
 def _end(world: World, spec: ModelSpec, asked: _Asked, newest_version: int) -> None:

@@ -1,6 +1,7 @@
 """Reports, checks and the retraining sensor of a served model, in Dagster, tick by tick."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from mlops_assets.automation.retraining_facts import ATTEMPT_TAG
 from mlops_assets.automation.schedules import ASSETS
 from mlops_assets.monitoring.documents import ModelDocuments
 from mlops_assets.monitoring.store import MonitoringStore
+from mlops_assets.monitoring.verdict import WindowFacts, judge_window
+from mlops_assets.monitoring.window_record import WindowRecord
+from mlops_assets.monitoring.windows import Window
 from mlops_assets.resources.environment import build_resources
 from mlops_assets.retraining.state import Request
 from mlops_assets.retraining.store import RetrainingStore
@@ -27,6 +31,7 @@ from mlops_assets_tests.integration.loop_project import (
     drifted_rows,
     requests_of,
 )
+from mlops_assets_tests.monitoring.windows import signals_of
 from mlops_assets_tests.retraining.test_attempts import NOW
 
 CHANGES: dict[str, Any] = {k: v for k, v in QUICK.items() if k != "rollout"}
@@ -191,3 +196,74 @@ def test_a_person_is_heard_once_and_the_same_data_gives_the_same_champion(
     assert state.latest is not None
     assert (state.latest.outcome, "over again" in state.latest.told) == ("refused", True)
     assert state.request is None
+
+
+@pytest.mark.parametrize(
+    ("trigger", "changes", "reason"),
+    [
+        pytest.param(
+            "rows", {"triggers": [], "new_rows": 100}, "rows are new since the last training",
+            id="new_data",
+        ),
+        pytest.param(
+            "schedule", {"triggers": [], "schedule": {"cron": "0 3 * * *"}},
+            "due by the calendar since 2100-01-02 03:00 UTC", id="calendar",
+        ),
+        pytest.param(
+            "realised", {"triggers": ["realised"], "verdicts": ["concept_drift"]},
+            "truth is worse", id="truth",
+        ),
+        pytest.param(
+            "estimated", {"triggers": ["estimated"], "verdicts": ["drift_harmful"]},
+            "the estimate is worse", id="estimate",
+        ),
+    ],
+)  # fmt: skip
+def test_every_trigger_begins_a_training_through_the_sensor(
+    platform: Platform, folder: Path, trigger: str, changes: dict[str, Any], reason: str
+) -> None:
+    windows, retraining = MonitoringStore(documents(platform)), RetrainingStore(documents(platform))
+    policy = CHANGES["retraining"] | changes | {"cooldown": "1d", "minimum_rows": 1}
+    watched = platform.definitions(folder, **(CHANGES | {"retraining": policy}))
+    now = datetime(2100, 1, 1, 12, tzinfo=UTC)
+    retraining.forget("churn")
+    try:
+        windows.set_clock("churn", now)
+        assert not trainings(look(platform, watched))  # the champion is known from here on
+        if trigger == "rows":
+            windows.set_clock("churn", None)  # no past is played: its rows have no time
+            write_churn(folder, pl.concat([churn_rows(), drifted_rows(750)]))
+            assert platform.run(watched, only=["dataset"]).success
+        elif trigger != "schedule":
+            windows.keep(violating(trigger, now))
+        windows.set_clock("churn", now + timedelta(days=1))
+        (request,) = trainings(look(platform, watched))
+        state = retraining.read("churn")
+    finally:
+        windows.set_clock("churn", None)
+        retraining.forget("churn")
+    assert f":{trigger}:" in str(request.run_key)
+    assert state is not None
+    assert state.latest is not None
+    assert (state.latest.trigger, state.latest.outcome) == (trigger, None)
+    assert reason in state.latest.reason
+
+
+def trainings(result: Any) -> list[dg.RunRequest]:
+    """The runs that train, of those that a tick asked for."""
+    return [request for request in result.run_requests or () if ATTEMPT_TAG in request.tags]
+
+
+def violating(trigger: str, end: datetime) -> WindowRecord:
+    """A window of the champion that one signal, and no other, says is worse."""
+    signals = (
+        signals_of(realised="worse")
+        if trigger == "realised"
+        else signals_of(drift="found", estimated="worse")
+    )
+    window = Window(key="2100-01-01", start=end - timedelta(days=1), end=end)
+    facts = WindowFacts(
+        model="churn", model_version="2", start=window.start, end=end, n_rows=900, n_with_truth=900
+    )
+    verdict = judge_window(facts, signals, minimum_rows=30)
+    return WindowRecord(window=window, verdict=verdict, metric="roc_auc", judged_at=end)

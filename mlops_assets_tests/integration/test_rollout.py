@@ -94,11 +94,12 @@ def test_a_second_version_begins_a_rollout_and_the_run_returns(
     assert platform.serving.traffic("churn") == {"v1": 100}
 
     definitions = platform.definitions(folder, rollout=ROLLOUT, model=CHANGED)
-    second = platform.run(definitions)  # returns while the rollout has hardly begun
+    second = platform.run(definitions)  # returns with the first step
     assert second.success, told(second)
     made = materialized(second)["inference_service"].metadata
-    assert made["rollout/phase"].value == "pending"
+    assert made["rollout/phase"].value == "step"
     assert made["version"].value == 1
+    assert platform.serving.traffic("churn") == {"v1": 50, "v2": 50}
     assert platform.tracking.version_of_alias("churn", "challenger") is not None
 
 
