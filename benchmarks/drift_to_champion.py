@@ -1,7 +1,7 @@
 """How long it takes from drift to a new champion that serves: the whole loop, with the real daemon.
 
 `mlops-assets up` on a project of one small model: windows of 60 rows, k = n = 1, no cooldown,
-`rolling` without steps, ten requests a second. At one moment callers become others and their rows
+`rolling` without steps, twenty requests a second. At one moment callers become others and their rows
 reach the source; the clock stops when the gateway sends all traffic to the second version. In
 between: the log reaches the tables, a tick, a run that judges the window, a tick, a run of the
 whole pipeline, ticks and a run of the rollout. Limit: 30 s.
@@ -77,7 +77,7 @@ def main() -> None:
         project = write_project(Path(scratch, "project"), Path(scratch, "home"))
         with running(project):
             rows = requests_of(churn_rows(200, seed=3))
-            callers = Callers(project.pages["Predictions"], rows)
+            callers = Callers(project.pages["Predictions"], rows, pause_seconds=0.05)
             with callers.calling():
                 seconds = stages(project, callers)
     table = Table("stage", "s", title="from drift to a new champion")
