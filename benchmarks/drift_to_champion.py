@@ -1,10 +1,10 @@
 """How long it takes from drift to a new champion that serves: the whole loop, with the real daemon.
 
 `mlops-assets up` on a project of one small model: windows of 60 rows, k = n = 1, no cooldown,
-`rolling` without steps, twenty requests a second. At one moment callers become others and their rows
-reach the source; the clock stops when the gateway sends all traffic to the second version. In
-between: the log reaches the tables, a tick, a run that judges the window, a tick, a run of the
-whole pipeline, ticks and a run of the rollout. Limit: 30 s.
+`rolling` without steps, twenty requests a second. At one moment callers become others and their
+rows reach the source; the clock stops when the gateway sends all traffic to the second version. In
+between: the log reaches the tables, a tick, a run that judges the window, a tick, and a run of the
+whole pipeline, which takes the rollout's only step. Limit: 30 s.
 
 Needs a quiet machine of two cores: eight processes take part.
 """

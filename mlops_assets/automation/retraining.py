@@ -2,9 +2,9 @@
 
 Every tick looks at each model that serves: it launches a run for the next window that is to be
 judged (`drift_report`, `performance_report`, `latest_verdict`), and decides whether to train again.
-The reason stands in the tick's log and its cursor, always, and becomes an observation of the
-model's `latest_verdict` when another rule decided than the last time. Nothing heavy is imported and
-no table is opened, so that 200 models take less than 2 s.
+The reason stands in the tick's cursor, always, in its log when it has changed, and becomes an
+observation of the model's `latest_verdict` when another rule decided than the last time. Nothing
+heavy is imported and no table is opened, so that 200 models take less than 2 s.
 
 What is decided is written down before a run is asked for, under the key that names the run: killed
 in between, the next tick asks again and there is one run.
@@ -24,7 +24,7 @@ from mlops_assets.assets.monitoring_metadata import decision_metadata
 from mlops_assets.automation.documents import documents_of
 from mlops_assets.automation.retraining_facts import ATTEMPT_TAG, read_facts
 from mlops_assets.automation.schedules import ASSETS, MODEL_TAG, newest_partition
-from mlops_assets.automation.shared_sensor import UNENDED, SharedSensor
+from mlops_assets.automation.shared_sensor import UNENDED, SharedSensor, tick_seconds
 from mlops_assets.errors import MlopsError
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.monitoring.due import DueWindow, due_window
@@ -39,7 +39,6 @@ from mlops_assets.serving.prediction_log.logged import LoggedPredictions
 from mlops_assets.spec import ModelSpec
 
 SENSOR = "retraining"
-TICK_SECONDS = 5
 WINDOW_TAG = "mlops/window"
 """Tag of a run that judges a window: the model."""
 _LAUNCHED_TAG = {"mlops/launched-by": SENSOR}
@@ -90,9 +89,14 @@ def retraining_sensor() -> dg.SensorDefinition:
         before = _read_cursor(context.cursor)
         told = _Told()
         for spec in documents_of(context.repository_def):
-            _evaluate(world, spec, before.get(spec.name, {}), told)
-        for line in told.lines:
-            context.log.info(line)
+            known, n_before = before.get(spec.name, {}), len(told.lines)
+            _evaluate(world, spec, known, told)
+            lines = told.lines[n_before:]
+            for line in lines:
+                if line not in known.get("told", ()):  # each tick with a log is a file for ever
+                    context.log.info(line)
+            if spec.name in told.cursor:
+                told.cursor[spec.name]["told"] = lines
         reason = "; ".join(told.lines)[:4_000] or "no model serves"
         return dg.SensorResult(
             run_requests=told.requests or None,
@@ -106,7 +110,7 @@ def retraining_sensor() -> dg.SensorDefinition:
         name=SENSOR,
         evaluation_fn=retraining,
         asset_selection=dg.AssetSelection.all(),
-        minimum_interval_seconds=TICK_SECONDS,
+        minimum_interval_seconds=tick_seconds(),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Has every window judged, and decides for each model whether to train again.",
     )
@@ -144,11 +148,11 @@ def _evaluate(world: _World, spec: ModelSpec, before: dict[str, Any], told: _Tol
         ticked = tick(world.monitoring.retraining, world.monitoring.store, spec, facts, now)
     except MlopsError as error:
         told.lines.append(f"{spec.name}: {error}")
-        told.cursor[spec.name] = {**entry, "error": str(error)}
+        told.cursor[spec.name] = entry
         return
     decision = ticked.decision
     told.lines.append(f"{spec.name}: {decision.action}: {decision.reason}")
-    entry |= {"action": decision.action, "rule": decision.rule, "reason": decision.reason}
+    entry |= {"action": decision.action, "rule": decision.rule}
     told.cursor[spec.name] = entry
     if decision.changed:
         metadata = {"action": decision.action, **decision_metadata(decision.state)}

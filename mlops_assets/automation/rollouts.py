@@ -17,7 +17,7 @@ import dagster as dg
 
 from mlops_assets.assets.serving import ROLLOUT_TAG
 from mlops_assets.automation.documents import documents_of
-from mlops_assets.automation.shared_sensor import UNENDED, SharedSensor
+from mlops_assets.automation.shared_sensor import UNENDED, SharedSensor, tick_seconds
 from mlops_assets.errors import MlopsError, StateConflictError
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.notify.notification import Notifier
@@ -32,7 +32,6 @@ from mlops_assets.spec import ModelSpec
 from mlops_assets.spec.rollout import Strategy
 
 SENSOR = "rollouts"
-TICK_SECONDS = 5
 KEY_TAG = "mlops/rollout-step"
 """Tag of a run: the change that it was launched for, without the number of the try."""
 _MOST_BEGINNINGS = 3  # of one version; one whose record is gone would be tried for ever
@@ -81,7 +80,7 @@ def rollout_sensor() -> dg.SensorDefinition:
         name=SENSOR,
         evaluation_fn=rollouts,
         target=functools.reduce(operator.or_, with_rollout),
-        minimum_interval_seconds=TICK_SECONDS,
+        minimum_interval_seconds=tick_seconds(),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Evaluates every rollout on its own interval and launches its steps.",
     )

@@ -1,8 +1,11 @@
 """A sensor that every document brings and that is one for all of them, and what it asks of runs."""
 
+import os
 from typing import Any
 
 import dagster as dg
+
+from mlops_assets.errors import PlatformError
 
 UNENDED = (
     dg.DagsterRunStatus.QUEUED,
@@ -12,6 +15,20 @@ UNENDED = (
     dg.DagsterRunStatus.CANCELING,
 )
 """Statuses of a run that may still do something."""
+
+
+def tick_seconds() -> int:
+    """Seconds between two ticks of a shared sensor: of `MLOPS_TICK_SECONDS`, else 5.
+
+    Raises:
+        PlatformError: it is no whole number of seconds.
+    """
+    text = os.environ.get("MLOPS_TICK_SECONDS", "5")
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise PlatformError(
+            f"MLOPS_TICK_SECONDS: found {text!r}, allowed: 1 or more, whole seconds"
+        )
+    return int(text)
 
 
 class SharedSensor(dg.SensorDefinition):

@@ -73,6 +73,7 @@ def process_environment(
         MARK: mark_of(home, instance),
         "MLOPS_HOME": str(home.root),
         "DAGSTER_HOME": str(home.dagster),
+        "MLOPS_TICK_SECONDS": inherited.get("MLOPS_TICK_SECONDS", "3"),
         "MLOPS_GATEWAY_URL": addresses.urls["gateway"],
         "MLOPS_MLFLOW_UI_URL": addresses.urls["mlflow"],
         "MLOPS_DAGSTER_UI_URL": addresses.urls["dagster"],

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from mlops_assets.automation.documents import documents_of
+from mlops_assets.automation.shared_sensor import tick_seconds
 from mlops_assets.component import build_pipeline
+from mlops_assets.errors import PlatformError
 from mlops_assets.resources.environment import build_resources
 from mlops_assets_tests.documents import churn_spec
 
@@ -25,3 +28,14 @@ def test_documents_with_rollouts_merge_after_dagster_noted_where_each_stands(
     assert sorted(s.name for s in repository.sensor_defs) == ["retraining", "rollouts"]
     assert {s.name for s in repository.schedule_defs} == {"churn_refresh", "upsell_refresh"}
     assert [spec.name for spec in documents_of(repository)] == ["churn", "upsell"]
+
+
+def test_how_often_sensors_look_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLOPS_TICK_SECONDS", raising=False)
+    assert tick_seconds() == 5
+    monkeypatch.setenv("MLOPS_TICK_SECONDS", "30")
+    assert tick_seconds() == 30
+    for wrong in ("0", "soon", "1.5", ""):
+        monkeypatch.setenv("MLOPS_TICK_SECONDS", wrong)
+        with pytest.raises(PlatformError, match=f"MLOPS_TICK_SECONDS: found '{wrong}'"):
+            tick_seconds()
