@@ -87,6 +87,9 @@ def build_rollout_manifest(
     for arm in get_args(Arm):
         if arm in running and arm != primary:
             block = deepcopy(dict(manifests[arm]["spec"]["predictor"]))
+            if block["name"] != names[arm]:  # its predictions are logged under its own name
+                model = block["model"]
+                model["args"] = [*(model.get("args") or ()), f"--revision={names[arm]}"]
             block["name"] = names[arm]
             if "endpoint" in (block.get("labels") or {}):
                 block["labels"]["endpoint"] = names[arm]

@@ -1,0 +1,40 @@
+"""The InferenceService of a rollout: which version stands where, under which name."""
+
+from typing import Any
+
+from mlops_assets.kserve.manifest import build_inference_service
+from mlops_assets.rollout.roles import build_rollout_manifest
+from mlops_assets_tests.documents import churn_spec
+from mlops_assets_tests.rollout.scenes import begin
+
+
+def manifest_of(version: int) -> dict[str, Any]:
+    return build_inference_service(
+        churn_spec(),
+        version=version,
+        storage_uri=f"s3://models/{version}",
+        model_digest="0" * 64,
+        mlflow_run_id="run",
+    )
+
+
+def test_a_baseline_is_the_stable_version_and_logs_under_its_own_name() -> None:
+    state = begin()
+    stable, challenger = state.stable, state.challenger
+    manifests = {
+        "stable": manifest_of(stable.version),
+        "challenger": manifest_of(challenger.version),
+        "baseline": manifest_of(stable.version),
+    }
+    built = build_rollout_manifest(
+        state, ("stable", "challenger", "baseline"), manifests, sticky_key=None
+    )  # type: ignore[arg-type]
+    first = built["spec"]["predictor"]
+    second, third = (entry["predictor"] for entry in built["spec"]["canary"])
+    assert first == manifests["stable"]["spec"]["predictor"]
+    assert second == manifests["challenger"]["spec"]["predictor"]
+    name = f"{stable.revision}-baseline"
+    assert (third["name"], third["labels"]["endpoint"]) == (name, name)
+    assert third["model"]["storageUri"] == first["model"]["storageUri"]
+    assert third["model"]["args"] == [*first["model"]["args"], f"--revision={name}"]
+    assert "--revision" not in " ".join(first["model"]["args"])
