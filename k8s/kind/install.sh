@@ -6,6 +6,7 @@
 #
 # Steps: cluster cert-manager gateway kserve images platform check (all of these by default),
 # and, if named, knative and kubeflow. --dry-run prints what would be done and does nothing.
+# OVERLAY=kind-knative has Knative serve the models: name the step knative before kserve then.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -14,6 +15,7 @@ root="$(cd "$here/../.." && pwd)"
 source "$here/versions.env"
 
 CLUSTER="${CLUSTER:-mlops}"
+OVERLAY="${OVERLAY:-kind}"
 WAIT_SECONDS="${WAIT_SECONDS:-300}"
 DOWNLOADS="${DOWNLOADS:-$here/.downloads}"
 DEFAULT_STEPS=(cluster cert-manager gateway kserve images platform check)
@@ -148,7 +150,7 @@ step_images() {
 
 step_platform() {
   need kubectl
-  run kubectl apply --server-side --force-conflicts --kustomize "$root/k8s/overlays/kind"
+  run kubectl apply --server-side --force-conflicts --kustomize "$root/k8s/overlays/$OVERLAY"
   wait_for "the platform's pods" --namespace mlops --for=condition=Available deployment --all
 }
 

@@ -12,13 +12,15 @@ KIND = Path(__file__).parents[2] / "k8s" / "kind"
 SCRIPT = KIND / "install.sh"
 
 
-def plan(*steps: str, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess[str]:
+def plan(
+    *steps: str, path: str = "/usr/bin:/bin", **settings: str
+) -> subprocess.CompletedProcess[str]:
     """What a dry run prints; without the tools on its path, which a plan does not need."""
     return subprocess.run(
         ["bash", str(SCRIPT), "--dry-run", *steps],
         capture_output=True,
         text=True,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, **settings},
         check=False,
     )
 
@@ -51,6 +53,22 @@ def test_every_step_that_makes_something_run_says_what_it_waits_for() -> None:
         shown = plan(step)
         assert "waiting for " in shown.stderr, step
         assert "kubectl wait --timeout=300s" in shown.stdout, step
+
+
+def test_another_overlay_can_be_asked_for() -> None:
+    assert "k8s/overlays/kind " in plan("platform").stdout
+    assert "k8s/overlays/kind-knative " in plan("platform", OVERLAY="kind-knative").stdout
+
+
+def test_the_port_of_the_gateway_is_the_one_that_reaches_this_machine() -> None:
+    cluster = yaml.safe_load((KIND / "cluster.yaml").read_text())
+    (mapped,) = cluster["nodes"][0]["extraPortMappings"]
+    documents = yaml.safe_load_all((KIND / "kserve-gateway.yaml").read_text())
+    (proxy,) = (found for found in documents if found["kind"] == "EnvoyProxy")
+    service = proxy["spec"]["provider"]["kubernetes"]["envoyService"]
+    (port,) = service["patch"]["value"]["spec"]["ports"]
+    assert port["nodePort"] == mapped["containerPort"]
+    assert mapped["listenAddress"] == "127.0.0.1"
 
 
 def test_a_plan_writes_nothing() -> None:

@@ -154,6 +154,10 @@ class Stand:
             found.append(f"{words} {error.to_string() if error else ''}".strip())
         return found
 
+    def said(self, run_id: str, words: str) -> bool:
+        """Whether a message of the run holds these words."""
+        return any(words in message for message in self.messages(run_id))
+
     def began(self, name: str) -> None:
         """Wait until the asset `waiting` has begun."""
         eventually((self.shared / f"{name}-began").exists, PATIENCE_SECONDS, f"{name} to begin")

@@ -164,11 +164,16 @@ def test_a_task_hands_over_its_lines(supervisor: Supervisor) -> None:
 
 
 def test_a_guardian_that_was_killed_is_replaced(supervisor: Supervisor, place: Home) -> None:
-    (guardian,) = marked_processes(place)
+    def guardians() -> list[psutil.Process]:
+        return list(marked_processes(place))
+
+    wait_until(guardians)  # its environment can be read a moment after it was started
+    (guardian,) = guardians()
     guardian.kill()
-    wait_until(lambda: not list(marked_processes(place)))
+    wait_until(lambda: not guardians())
     supervisor.poll()
-    assert len(list(marked_processes(place))) == 1
+    wait_until(guardians)
+    assert len(guardians()) == 1
 
 
 def test_killing_the_parent_leaves_nothing(place: Home) -> None:

@@ -1,0 +1,159 @@
+"""Restarts of the control plane, and retries of runs: nothing is lost, and nothing done twice."""
+
+import logging
+import signal
+import time
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.events import DagsterEvent
+from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
+
+from mlops_assets_tests.kubernetes.job_cluster import eventually
+from mlops_assets_tests.kubernetes_runs.rights import granted_rights, used_rights
+from mlops_assets_tests.kubernetes_runs.stand import PATIENCE_SECONDS, Stand
+
+pytestmark = pytest.mark.timeout(900)  # a busy machine
+
+
+def test_a_crashed_run_is_retried_and_a_wrong_one_is_not(stand: Stand) -> None:
+    once = {"dagster/max_retries": "1"}
+    wrong = stand.launch("wrong_in_run", **once)
+    more = {"mlops/maximum_memory": "3Gi"}
+    crashed = stand.launch("waiting_in_run", "crashed", **once, **more)
+    stand.began("crashed")
+    stand.cluster.processes.kill(stand.pod(crashed, "dagster-run"), "OOMKilled")
+    assert stand.ended(crashed) == "FAILURE"
+    assert stand.said(crashed, "killed for memory: OOMKilled"), stand.messages(crashed)
+    stand.go_on("crashed")
+
+    def retry() -> str:
+        run = stand.instance.get_run_by_id(crashed)
+        return run.tags.get("dagster/auto_retry_run_id", "") if run else ""
+
+    child = eventually(retry, PATIENCE_SECONDS)
+    assert stand.ended(child) == "SUCCESS", stand.story(child)
+    memory = [
+        job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
+        for run_id in (crashed, child)
+        for job in stand.jobs(run_id)
+    ]
+    assert memory == ["2Gi", "3Gi"]
+    assert stand.ended(wrong) == "FAILURE"
+    told = "Not retrying run since it failed due to an asset or op failure"
+    eventually(lambda: stand.said(wrong, told), PATIENCE_SECONDS)  # the daemon tells it later
+
+
+def test_a_zombie_publishes_nothing(stand: Stand) -> None:
+    record = stand.shared / "records" / "toy" / "waiting.json"
+    before = record.read_text() if record.exists() else ""
+    run_id = stand.launch("waiting_in_steps", "zombie")
+    stand.began("zombie")
+    step = stand.pod(run_id, "dagster-step")
+    stand.cluster.processes.kill(stand.pod(run_id, "dagster-run"))
+    assert stand.ended(run_id) == "FAILURE"
+    stand.stop("daemon", signal.SIGKILL)  # and its keeper, which would delete the step's Job
+    assert stand.pod(run_id, "dagster-step") == step  # works on, for a run that is over
+    stand.go_on("zombie")
+    eventually((stand.shared / "zombie-went-on").exists, PATIENCE_SECONDS)
+    refused = "publishes nothing: its run is over: FAILURE"
+    eventually(lambda: stand.said(run_id, refused), PATIENCE_SECONDS)
+    assert (record.read_text() if record.exists() else "") == before
+    made = dg.DagsterEventType.ASSET_MATERIALIZATION
+    assert not stand.instance.all_logs(run_id, of_type=made)
+    stand.start_daemon()
+
+
+def test_a_killed_daemon_loses_nothing(stand: Stand) -> None:
+    running = stand.launch("waiting_in_steps", "orphan")
+    stand.began("orphan")
+    stand.stop("daemon", signal.SIGKILL)
+    queued = stand.launch("in_run", "waits_for_a_daemon")
+    stand.go_on("orphan")
+    assert stand.ended(running) == "SUCCESS", stand.story(running)
+    assert stand.status(queued) == "QUEUED"
+    stand.start_daemon()
+    assert stand.ended(queued) == "SUCCESS", stand.story(queued)
+
+
+def test_a_queued_run_starts_on_the_image_that_it_was_queued_with(stand: Stand) -> None:
+    stand.stop("daemon")
+    old = stand.launch("in_run", "queued_with_v1")
+    stand.stop("code")
+    newer = "registry.example/mlops/platform:v2"
+    images = stand.cluster.processes.images
+    images[newer] = next(iter(images.values()))
+    stand.start_code_location(newer)
+    new = stand.launch("in_run", "queued_with_v2")
+    stand.start_daemon()
+    for run_id, image in ((old, next(iter(images))), (new, newer)):
+        assert stand.ended(run_id) == "SUCCESS", stand.story(run_id)
+        (job,) = stand.jobs(run_id)
+        assert job["spec"]["template"]["spec"]["containers"][0]["image"] == image
+        run = stand.instance.get_run_by_id(run_id)
+        assert run is not None
+        assert run.tags["dagster/image"] == image
+
+
+def test_two_daemons_launch_each_run_once(stand: Stand) -> None:
+    stand.start_daemon("second-daemon")
+    run_ids = [stand.launch("in_run", f"run-{number}") for number in range(3)]
+    for run_id in run_ids:
+        assert stand.ended(run_id) == "SUCCESS", stand.story(run_id)
+        assert len(stand.jobs(run_id)) == 1
+        successes = dg.DagsterEventType.RUN_SUCCESS
+        assert len(stand.instance.all_logs(run_id, of_type=successes)) == 1
+    stand.stop("second-daemon", signal.SIGKILL)
+
+
+def test_a_lost_retry_is_found_and_launched(stand: Stand) -> None:
+    run_id = stand.launch("waiting_in_run", "retried", **{"dagster/max_retries": "1"})
+    stand.began("retried")
+    stand.stop("daemon")
+    stand.cluster.processes.kill(stand.pod(run_id, "dagster-run"))
+    _fail_while_dagster_looks(stand, run_id)
+    list(EventLogConsumerDaemon().run_iteration(stand.workspace()))
+    run = stand.instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.tags["dagster/will_retry"] == "true"
+    assert "dagster/auto_retry_run_id" not in run.tags  # Dagster's cursor is past it for good
+    stand.go_on("retried")
+    stand.start_daemon()
+
+    def retry() -> str:
+        found = stand.instance.get_run_by_id(run_id)
+        return found.tags.get("dagster/auto_retry_run_id", "") if found else ""
+
+    child = eventually(retry, PATIENCE_SECONDS)
+    assert stand.ended(child) == "SUCCESS", stand.story(child)
+    assert stand.said(run_id, "The automatic retry of this run was lost")
+
+
+def _fail_while_dagster_looks(stand: Stand, run_id: str) -> None:
+    """Write a run's failure in Dagster's own three steps, and let its daemon look after the first.
+
+    That is what happened to one of seven retries on a real cluster.
+    """
+    instance, run = stand.instance, stand.instance.get_run_by_id(run_id)
+    assert run is not None
+    list(EventLogConsumerDaemon().run_iteration(stand.workspace()))  # it has a cursor by now
+    event = DagsterEvent("PIPELINE_FAILURE", run.job_name, message="the worker is gone")
+    entry_type: Any = dg.EventLogEntry
+    entry = entry_type(
+        error_info=None,
+        level=logging.ERROR,
+        user_message="",
+        run_id=run_id,
+        timestamp=time.time(),
+        job_name=run.job_name,
+        dagster_event=event,
+    )
+    instance.event_log_storage.store_event(entry)
+    list(EventLogConsumerDaemon().run_iteration(stand.workspace()))
+    instance.run_storage.handle_run_event(run_id, event)
+    instance.add_run_tags(run_id, {"dagster/will_retry": "true"})
+
+
+def test_no_account_uses_a_right_that_its_role_does_not_give(stand: Stand) -> None:
+    assert used_rights(stand) <= granted_rights()
