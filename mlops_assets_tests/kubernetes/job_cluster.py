@@ -49,6 +49,13 @@ class JobCluster:
         """The pods that fit a selector."""
         return self.objects.list(self.objects.kind("pods"), "", labels)
 
+    def orphan(self, pod: str) -> None:
+        """Delete the Job of a pod, and let the pod work on."""
+        (found,) = (each for each in self.pods() if each["metadata"]["name"] == pod)
+        (owner,) = found["metadata"]["ownerReferences"]
+        namespace = found["metadata"]["namespace"]
+        self.objects.delete(self.objects.kind("jobs"), namespace, owner["name"], orphan=True)
+
     def logs(self) -> str:
         """All that the pods wrote, for a failing test."""
         files = sorted(self.processes.folder.glob("*.log"))

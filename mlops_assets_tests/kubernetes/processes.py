@@ -1,8 +1,9 @@
 """Stand-in for the scheduler and the kubelet: the containers of Jobs' pods as local processes.
 
-A container gets its own environment and nothing of ours, its own folder and session, SIGTERM and
-then SIGKILL when its pod is deleted, and SIGKILL when it takes more memory than its limit. It
-shares this machine's files and network: mounts are not made, users are not switched.
+A container gets its own environment and nothing of ours, its own folder and session, as root its
+own tree of processes (`namespaces.py`), SIGTERM and then SIGKILL when its pod is deleted, and
+SIGKILL when it takes more memory than its limit. It shares this machine's files and network: mounts
+are not made, users are not switched.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from mlops_assets_tests.kubernetes.container_environment import (
 from mlops_assets_tests.kubernetes.jobs import phase, report
 from mlops_assets_tests.kubernetes.kinds import Kind, Object
 from mlops_assets_tests.kubernetes.kubeconfig import write_kubeconfig
+from mlops_assets_tests.kubernetes.namespaces import first_process, isolation
 from mlops_assets_tests.kubernetes.objects import Objects, now_text
 from mlops_assets_tests.kubernetes.quantities import quantity
 from mlops_assets_tests.kubernetes.server import ApiServer, Pods
@@ -111,8 +113,10 @@ class Processes:
             _kill(running.process)
 
     def pid(self, pod: str) -> int:
-        """Process id of a pod."""
-        return self._of(pod).process.pid
+        """Process id of a pod's container, as this machine knows it."""
+        found = first_process(self._of(pod).process)
+        assert found is not None, f"{pod} has ended"
+        return found.pid
 
     def stop(self) -> None:
         """Kill everything."""
@@ -166,7 +170,7 @@ class Processes:
             return
         with self._log(pod).open("wb") as log:
             process = subprocess.Popen(
-                [*with_parent(), *arguments],
+                [*with_parent(), *isolation(), *arguments],
                 env=environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -242,7 +246,8 @@ class Processes:
         if running.kill_at is None:
             grace = pod["spec"].get("terminationGracePeriodSeconds", 30)
             running.kill_at = time.monotonic() + min(grace, _GRACE_SECONDS)
-            running.process.send_signal(signal.SIGTERM)
+            if (found := first_process(running.process)) is not None:
+                found.send_signal(signal.SIGTERM)
         elif time.monotonic() > running.kill_at:
             _kill(running.process)
 
@@ -264,8 +269,9 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _resident_bytes(process: subprocess.Popen[bytes]) -> int:
+    found = first_process(process)
     try:
-        return int(psutil.Process(process.pid).memory_info().rss)
+        return int(found.memory_info().rss) if found is not None else 0
     except psutil.Error:
         return 0
 

@@ -18,6 +18,7 @@ from mlops_assets_tests.kubernetes.job_cluster import (
     running_job_cluster,
 )
 from mlops_assets_tests.kubernetes.kinds import Kind, Object
+from mlops_assets_tests.kubernetes.namespaces import isolation
 from mlops_assets_tests.kubernetes.processes import Image
 from mlops_assets_tests.kubernetes.refusal import Refusal
 
@@ -160,6 +161,21 @@ def test_a_deleted_pod_gets_sigterm_first_and_stays_until_it_ended(
     assert all(p.metadata.deletion_timestamp for p in found)
     eventually(lambda: told.read_text() == "bye\n")
     assert client.ended("told").failed == 1  # a pod that was taken from its Job counts as failed
+
+
+@pytest.mark.skipif(not isolation(), reason="only root may make name spaces of processes")
+def test_a_container_is_process_1_and_leaves_nothing_behind(client: Client, tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    script = (
+        f"setsid sh -c 'touch {left}-begun; sleep 20; touch {left}' & "
+        f"while [ ! -e {left}-begun ]; do sleep 0.05; done; echo $$; ls -d /proc/[0-9]* | wc -l"
+    )
+    client.start("alone", script)
+    assert client.ended("alone").succeeded == 1
+    pid, n_processes = client.log("alone").split()
+    assert pid == "1"
+    assert int(n_processes) <= 5
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(left) in str(p.info["cmdline"])]
 
 
 def test_deleting_a_job_takes_its_pods_along_only_when_told_to(

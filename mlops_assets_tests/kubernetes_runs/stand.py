@@ -88,7 +88,8 @@ class Stand:
         """Start Dagster's webserver; its address."""
         address, workspace = ("127.0.0.1", find_free_port()), str(self.folder / "workspace.yaml")
         serve = ["-m", "dagster_webserver", "-w", workspace, "-h", address[0]]
-        self._start("webserver", [*serve, "-p", str(address[1])], {})
+        account = {"KUBECONFIG": str(self.folder / "dagster-webserver.kubeconfig")}
+        self._start("webserver", [*serve, "-p", str(address[1])], account)
         eventually(lambda: self._listens("webserver", address), PATIENCE_SECONDS, "the webserver")
         return f"{address[0]}:{address[1]}"
 
@@ -173,6 +174,10 @@ class Stand:
     def pods(self, run_id: str) -> list[Object]:
         """The run's pods."""
         return self.cluster.pods(f"dagster/run-id={run_id}")
+
+    def works(self, run_id: str) -> bool:
+        """Whether a pod of the run still runs."""
+        return any(pod["status"]["phase"] == "Running" for pod in self.pods(run_id))
 
     def pod(self, run_id: str, kind: str) -> str:
         """Name of the run's pod of a kind, `dagster-run` or `dagster-step`, that works."""
@@ -277,13 +282,16 @@ def running_stand(folder: Path, plan: Plan) -> Iterator[Stand]:
     with ExitStack() as stack:
         images = {IMAGE: Image(_image_environment())}
         cluster = stack.enter_context(running_job_cluster(images, folder / "pods", plan.api))
-        kubeconfig = write_kubeconfig(
-            folder / "daemon.kubeconfig", cluster.api.url, NAMESPACE, f"{NAMESPACE}:dagster-daemon"
+        daemon, webserver = (
+            write_kubeconfig(
+                folder / f"{name}.kubeconfig", cluster.api.url, NAMESPACE, f"{NAMESPACE}:{name}"
+            )
+            for name in ("dagster-daemon", "dagster-webserver")
         )
         _declare(cluster, told, keys)
         control = {
             **_image_environment(), **told, **keys, "DAGSTER_HOME": str(home),
-            "KUBECONFIG": str(kubeconfig), "DAGSTER_PG_PASSWORD": "none",
+            "KUBECONFIG": str(daemon), "DAGSTER_PG_PASSWORD": "none",
             "DAGSTER_INSTANCE_CONFIG_MAP": "dagster-instance", "MLOPS_CONFIG_MAP": "mlops-platform",
             "MLOPS_RUN_KEEPER_SECONDS": "1", "MLOPS_RUN_KEEPER_GRACE_SECONDS": "10",
             "MLOPS_RUN_KEEPER_RETRY_SECONDS": "15",
@@ -292,7 +300,8 @@ def running_stand(folder: Path, plan: Plan) -> Iterator[Stand]:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in control.items():
             if name not in ("PATH", "PYTHONPATH"):
-                patch.setenv(name, value)  # this process is the webserver
+                patch.setenv(name, value)
+        patch.setenv("KUBECONFIG", str(webserver))  # which this process stands for
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
         stand = Stand(cluster, folder, shared, control, instance, port, plan.module)
         stack.callback(stand.close)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mlops_assets.kserve.manifest import build_inference_service
+from mlops_assets.rollout.evidence import Arm
 from mlops_assets.rollout.roles import build_rollout_manifest
 from mlops_assets_tests.documents import churn_spec
 from mlops_assets_tests.rollout.scenes import begin
@@ -21,14 +22,14 @@ def manifest_of(version: int) -> dict[str, Any]:
 def test_a_baseline_is_the_stable_version_and_logs_under_its_own_name() -> None:
     state = begin()
     stable, challenger = state.stable, state.challenger
-    manifests = {
+    manifests: dict[Arm, Any] = {
         "stable": manifest_of(stable.version),
         "challenger": manifest_of(challenger.version),
         "baseline": manifest_of(stable.version),
     }
     built = build_rollout_manifest(
         state, ("stable", "challenger", "baseline"), manifests, sticky_key=None
-    )  # type: ignore[arg-type]
+    )
     first = built["spec"]["predictor"]
     second, third = (entry["predictor"] for entry in built["spec"]["canary"])
     assert first == manifests["stable"]["spec"]["predictor"]
