@@ -1,4 +1,4 @@
-"""Dagster's storage in PostgreSQL: the driver that it needs, and a database of an older release."""
+"""PostgreSQL: the driver that Dagster needs; older databases of Dagster and of MLflow."""
 
 import subprocess
 import sys
@@ -20,6 +20,8 @@ from packaging.requirements import Requirement
 from mlops_assets_tests.postgres import Postgres, running_postgres
 
 _OLDER = "1aca709bba64"  # before runs could be found by tags quickly, and backfills had tags
+
+_OLDER_MLFLOW = "5b0e9adcef9c"  # before it knew logged models and spans
 
 
 @dg.op
@@ -78,6 +80,43 @@ def test_a_database_of_an_older_release_is_migrated_and_a_second_time_changes_no
     with instance_in(url, tmp_path) as instance:
         (found,) = instance.get_runs(dg.RunsFilter(tags={"of": "before"}))
         assert found.run_id == run.run_id
+
+
+def test_mlflow_s_database_of_an_older_release_is_upgraded_and_a_second_time_changes_nothing(
+    postgres: Postgres,
+) -> None:
+    from mlflow.store.db.utils import _get_alembic_config, _get_latest_schema_revision
+    from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    url = postgres.create("older_mlflow")
+    engine = sa.create_engine(url)
+    InitialBase.metadata.create_all(engine)
+    with engine.connect() as connection:
+        config = _get_alembic_config(url)
+        config.attributes["connection"] = connection
+        command.upgrade(config, _OLDER_MLFLOW)
+        connection.execute(
+            sa.text(
+                "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage)"
+                " VALUES (7, 'churn', 's3://mlops/mlflow/7', 'active')"
+            )
+        )
+        connection.commit()
+    assert revision(url) == _OLDER_MLFLOW
+    found = set()
+    for _ in range(2):
+        done = subprocess.run(
+            [Path(sys.executable).with_name("mlflow"), "db", "upgrade", url],
+            env={"MLFLOW_DISABLE_TELEMETRY": "true"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        found.add(revision(url))
+    assert found == {_get_latest_schema_revision()}
+    experiment = SqlAlchemyStore(url, "s3://mlops/mlflow").get_experiment("7")
+    assert (experiment.name, experiment.artifact_location) == ("churn", "s3://mlops/mlflow/7")
 
 
 def instance_in(url: str, home: Path) -> dg.DagsterInstance:
