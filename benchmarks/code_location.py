@@ -33,7 +33,7 @@ tree = dg.ComponentTree.from_module(defs_module=generated.defs, project_root=pat
 definitions = tree.build_defs()
 repository = definitions.get_repository_def()
 seconds = time.perf_counter() - start
-assert len(repository.asset_graph.get_all_asset_keys()) == 7 * {n}
+assert len(repository.asset_graph.get_all_asset_keys()) == 10 * {n}
 """
 REPORT = """
 import json, resource

@@ -18,7 +18,8 @@ from mlops_assets.data.source_rows import SourceRows
 from mlops_assets.errors import SourceError
 
 _BATCH_BYTES = 64 * 2**20
-_FIRST_BATCH, _SMALLEST_BATCH, _LARGEST_BATCH = 10_000, 500, 250_000
+_FIRST_CELLS, _FIRST_ROWS = 1_000_000, 30_000  # nobody knows yet how long a row is
+_SMALLEST_BATCH, _LARGEST_BATCH = 500, 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class BatchedRows:
         Raises:
             SourceError: the rows cannot be read.
         """
-        at, size = 0, _FIRST_BATCH
+        cells_per_row = max(1, len(self.schema))
+        at, size = 0, min(_FIRST_ROWS, max(_SMALLEST_BATCH, _FIRST_CELLS // cells_per_row))
         while True:
             with readable():
                 batch = self.frame.slice(at, size).collect(engine="streaming")

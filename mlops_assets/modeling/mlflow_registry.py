@@ -59,15 +59,15 @@ class MlflowRegistry(MlflowConnection):
         try:
             self._ensure_registered_model(name)
             version = self.version_of_digest(name, model_digest)
+            wanted = {key: value[:VALUE_LIMIT] for key, value in tags.items()}
             if version is None:
                 created = self.client.create_model_version(
-                    name, source=uri, run_id=mlflow_run_id, tags={MODEL_DIGEST: model_digest}
+                    name, uri, mlflow_run_id, tags={**wanted, MODEL_DIGEST: model_digest}
                 )
                 version = _registered(created)
-            for key, value in tags.items():
-                if version.tags.get(key) != value[:VALUE_LIMIT]:
-                    number = str(version.version)
-                    self.client.set_model_version_tag(name, number, key, value[:VALUE_LIMIT])
+            for key, value in wanted.items():
+                if version.tags.get(key) != value:
+                    self.client.set_model_version_tag(name, str(version.version), key, value)
             champion = self.version_of_alias(name, CHAMPION)
             if champion is None or champion.version != version.version:
                 self.client.set_registered_model_alias(name, CHALLENGER, str(version.version))

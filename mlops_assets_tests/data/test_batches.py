@@ -8,7 +8,7 @@ from mlops_assets.data.batches import open_batches
 from mlops_assets.data.source_rows import SourceRows
 from mlops_assets.errors import SourceError
 
-ROWS = pl.DataFrame({"a": range(25_000), "text": ["x" * 50] * 25_000})
+ROWS = pl.DataFrame({"a": range(70_000), "text": ["x" * 50] * 70_000})
 
 
 @pytest.mark.parametrize("sliceable", [True, False])
@@ -29,11 +29,17 @@ def test_no_rows_are_no_batches() -> None:
 
 
 def test_wide_rows_come_in_small_batches() -> None:
-    wide = pl.DataFrame({"text": ["x" * 20_000] * 11_000})
+    wide = pl.DataFrame({"text": ["x" * 2_000] * 80_000})
     with open_batches(SourceRows(wide.lazy(), sliceable=True)) as source:
         sizes = [len(batch) for batch in source.batches()]
-    assert sum(sizes) == 11_000
-    assert max(sizes[1:]) < 4_000
+    assert sum(sizes) == 80_000
+    assert max(sizes[1:]) < 34_000
+
+
+def test_of_many_columns_few_rows_are_read_before_their_size_is_known() -> None:
+    wide = pl.DataFrame({f"x{n}": [0.0] * 4_000 for n in range(500)})
+    with open_batches(SourceRows(wide.lazy(), sliceable=True)) as source:
+        assert [len(batch) for batch in source.batches()] == [2_000, 2_000]
 
 
 def test_a_plan_that_fails_is_an_error_of_the_source() -> None:
