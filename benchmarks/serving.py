@@ -5,7 +5,7 @@ servers of a model run at the same time and are asked in turns of a third of a s
 round in the opposite order, so that whatever else the machine does hurts all alike; a ratio is the
 median of the ratios of the turns of one round. Client and server share the processors: on two cores
 neither has one to itself. The processor time of a request (all threads of the server) hardly
-depends on what else runs; no limit goes by it. Takes about 8 minutes, `--quick` 3.
+depends on what else runs; no limit goes by it. Takes about 6 minutes, `--quick` 2.
 Limits:
 
 - at least 40 times the throughput of stock KServe with scikit-learn: forest, 8 connections, batch 1
