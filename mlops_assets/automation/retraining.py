@@ -34,8 +34,9 @@ from mlops_assets.resources.rollout import RolloutBackend
 from mlops_assets.retraining.telling import notifications_of
 from mlops_assets.retraining.ticking import read_state, tick
 from mlops_assets.rollout.registry import TrackingRegistry
-from mlops_assets.serving.prediction_log.glance import PREDICTIONS, TRUTH, glance, rows_since
+from mlops_assets.serving.prediction_log.glance import glance, rows_since
 from mlops_assets.serving.prediction_log.logged import LoggedPredictions
+from mlops_assets.serving.prediction_log.tables import PREDICTIONS, TRUTH
 from mlops_assets.spec import ModelSpec
 
 SENSOR = "retraining"

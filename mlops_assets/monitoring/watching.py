@@ -24,7 +24,8 @@ from mlops_assets.monitoring.windows import (
     rows_key,
     time_window,
 )
-from mlops_assets.serving.prediction_log.store import PREDICTIONS, PredictionStore
+from mlops_assets.serving.prediction_log.store import PredictionStore
+from mlops_assets.serving.prediction_log.tables import PREDICTIONS
 from mlops_assets.spec import ModelSpec
 
 

@@ -40,12 +40,8 @@ from mlops_assets.rollout.measuring import (
 )
 from mlops_assets.rollout.metrics_source import Measured, Question
 from mlops_assets.serving.home import ServingHome
-from mlops_assets.serving.prediction_log.store import (
-    FAILURES,
-    PREDICTIONS,
-    TRUTH,
-    PredictionStore,
-)
+from mlops_assets.serving.prediction_log.store import PredictionStore
+from mlops_assets.serving.prediction_log.tables import FAILURES, PREDICTIONS, TRUTH
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

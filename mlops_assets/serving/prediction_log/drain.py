@@ -31,13 +31,8 @@ from mlops_assets.serving.prediction_log.segments import (
     read_records,
     skip_damaged,
 )
-from mlops_assets.serving.prediction_log.store import (
-    FAILURES,
-    HALVES,
-    PREDICTIONS,
-    TRUTH,
-    PredictionStore,
-)
+from mlops_assets.serving.prediction_log.store import PredictionStore
+from mlops_assets.serving.prediction_log.tables import FAILURES, HALVES, PREDICTIONS, TRUTH
 from mlops_assets.serving.prediction_log.timeline import Timeline, read_timeline
 
 _LOG = logging.getLogger(__name__)

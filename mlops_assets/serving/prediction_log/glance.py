@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from mlops_assets.serving.prediction_log.store import PREDICTIONS, TRUTH
+from mlops_assets.serving.prediction_log.tables import PREDICTIONS, TRUTH
 
 _DAY = "day="
 

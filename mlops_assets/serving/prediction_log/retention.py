@@ -12,13 +12,8 @@ from typing import Any
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import LOG_RETENTION
 from mlops_assets.serving.home import ServingHome, read_json, write_json
-from mlops_assets.serving.prediction_log.store import (
-    FAILURES,
-    HALVES,
-    PREDICTIONS,
-    TRUTH,
-    PredictionStore,
-)
+from mlops_assets.serving.prediction_log.store import PredictionStore
+from mlops_assets.serving.prediction_log.tables import FAILURES, HALVES, PREDICTIONS, TRUTH
 
 _LOG = logging.getLogger(__name__)
 

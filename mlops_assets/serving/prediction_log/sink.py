@@ -16,13 +16,8 @@ from pathlib import Path
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.drain import Drained, drain
 from mlops_assets.serving.prediction_log.retention import forget_old
-from mlops_assets.serving.prediction_log.store import (
-    FAILURES,
-    HALVES,
-    PREDICTIONS,
-    TRUTH,
-    PredictionStore,
-)
+from mlops_assets.serving.prediction_log.store import PredictionStore
+from mlops_assets.serving.prediction_log.tables import FAILURES, HALVES, PREDICTIONS, TRUTH
 from mlops_assets.serving.process import configure_log, die_with_parent
 from mlops_assets.whole_files import alone
 

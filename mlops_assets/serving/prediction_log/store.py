@@ -14,67 +14,24 @@ import polars as pl
 
 from mlops_assets.errors import ServingError
 from mlops_assets.serving.prediction_log.records import FEATURE_PREFIX
+from mlops_assets.serving.prediction_log.tables import (
+    FAILURE_TYPES,
+    FAILURES,
+    FEATURE_TYPES,
+    HALF_TYPES,
+    HALVES,
+    PREDICTION_TYPES,
+    PREDICTIONS,
+    STORED_KINDS,
+    TRUTH,
+    TRUTH_TYPES,
+)
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _VACUUM_HOURS = 24
-PREDICTIONS, TRUTH, FAILURES = "prediction_log", "ground_truth", "failed_requests"
-HALVES = "inference_event"
 _DAYS_APART = 2  # a response comes at most so long after its request
-
-_PREDICTION_TYPES: dict[str, Any] = {
-    "prediction_id": pl.String(),
-    "row": pl.Int32(),
-    "event_time": pl.Datetime("us", "UTC"),
-    "day": pl.Date(),
-    "revision": pl.String(),
-    "model_version": pl.String(),
-    "protocol": pl.String(),
-    "latency_ms": pl.Float64(),
-    "prediction": pl.String(),
-    "probability": pl.Float64(),
-    "probabilities": pl.List(pl.Float64()),
-    "shadow": pl.Boolean(),
-    "unit": pl.String(),
-}
-_FAILURE_TYPES: dict[str, Any] = {
-    "prediction_id": pl.String(),
-    "event_time": pl.Datetime("us", "UTC"),
-    "day": pl.Date(),
-    "revision": pl.String(),
-    "status": pl.Int32(),
-    "latency_ms": pl.Float64(),
-    "unit": pl.String(),
-    "shadow": pl.Boolean(),
-}
-_HALF_TYPES: dict[str, Any] = {
-    "event_id": pl.String(),
-    "kind": pl.String(),
-    "event_time": pl.Datetime("us", "UTC"),
-    "received_at": pl.Datetime("us", "UTC"),
-    "day": pl.Date(),
-    "namespace": pl.String(),
-    "component": pl.String(),
-    "revision": pl.String(),
-    "model_version": pl.String(),
-    "content_type": pl.String(),
-    "body": pl.Binary(),
-}
-_TRUTH_TYPES: dict[str, Any] = {
-    "prediction_id": pl.String(),
-    "row": pl.Int32(),
-    "value": pl.String(),
-    "time": pl.Datetime("us", "UTC"),
-    "received_at": pl.Datetime("us", "UTC"),
-    "day": pl.Date(),
-}
-_FEATURE_TYPES: dict[str, Any] = {
-    "number": pl.Float64(),
-    "category": pl.String(),
-    "boolean": pl.Boolean(),
-}
-_STORED_KINDS = {"double": "number", "string": "category", "boolean": "boolean"}
 
 
 def _scan(table: "DeltaTable") -> pl.LazyFrame:
@@ -157,8 +114,8 @@ class PredictionStore:
         """Append rows of `RowReader`. False: this batch of the source is there already."""
         columns = [(FEATURE_PREFIX + name, kind) for name, kind in features]
         types = {
-            **{name: kind for name, kind in _PREDICTION_TYPES.items() if name != "day"},
-            **{name: _FEATURE_TYPES[kind] for name, kind in columns},
+            **{name: kind for name, kind in PREDICTION_TYPES.items() if name != "day"},
+            **{name: FEATURE_TYPES[kind] for name, kind in columns},
         }
         frame = pl.DataFrame(
             {
@@ -185,14 +142,14 @@ class PredictionStore:
         return {
             name: f"{name}__{kind}"
             for name, kind in columns
-            if name in stored and _STORED_KINDS.get(str(stored[name])) != kind
+            if name in stored and STORED_KINDS.get(str(stored[name])) != kind
         }
 
     def append_halves(
         self, service: str, rows: Sequence[Mapping[str, Any]], *, source: str, offset: int
     ) -> bool:
         """Append requests and responses that came apart. False: this batch is there already."""
-        frame = pl.DataFrame(rows, schema=_HALF_TYPES)
+        frame = pl.DataFrame(rows, schema=HALF_TYPES)
         return self._append(self.uri(service, HALVES), frame, source, offset)
 
     def find_pairs(self, service: str, ids: Sequence[str], day: date) -> list[tuple[Any, Any]]:
@@ -218,14 +175,14 @@ class PredictionStore:
         self, service: str, rows: Sequence[Mapping[str, Any]], *, source: str, offset: int
     ) -> bool:
         """Append truths. False: this batch of the source is there already."""
-        frame = pl.DataFrame(rows, schema=_TRUTH_TYPES)
+        frame = pl.DataFrame(rows, schema=TRUTH_TYPES)
         return self._append(self.uri(service, TRUTH), frame, source, offset)
 
     def append_failures(
         self, service: str, rows: Sequence[Mapping[str, Any]], *, source: str, offset: int
     ) -> bool:
         """Append failed requests. False: this batch of the source is there already."""
-        frame = pl.DataFrame(rows, schema=_FAILURE_TYPES)
+        frame = pl.DataFrame(rows, schema=FAILURE_TYPES)
         return self._append(self.uri(service, FAILURES), frame, source, offset)
 
     def committed_offset(self, service: str, table: str, source: str) -> int:
@@ -310,7 +267,7 @@ class PredictionStore:
         """
         table = self._open(self.uri(service, PREDICTIONS))
         if table is None:
-            return pl.LazyFrame(schema=_PREDICTION_TYPES)
+            return pl.LazyFrame(schema=PREDICTION_TYPES)
         frame = _inside(_scan(table).filter(pl.col("shadow") == shadow), start, end)
         return frame.sort("event_time", maintain_order=True).unique(
             ["prediction_id", "row"], keep="first", maintain_order=True
@@ -337,14 +294,14 @@ class PredictionStore:
         """Requests of a window `[start, end)` that a revision failed, shadows' among them."""
         table = self._open(self.uri(service, FAILURES))
         if table is None:
-            return pl.LazyFrame(schema=_FAILURE_TYPES)
+            return pl.LazyFrame(schema=FAILURE_TYPES)
         return _inside(_scan(table), start, end)
 
     def scan_halves(self, service: str) -> pl.LazyFrame:
         """Requests and responses that came apart, each once: the first that was received."""
         table = self._open(self.uri(service, HALVES))
         if table is None:
-            return pl.LazyFrame(schema=_HALF_TYPES)
+            return pl.LazyFrame(schema=HALF_TYPES)
         return (
             _scan(table)
             .sort("received_at", maintain_order=True)
@@ -355,7 +312,7 @@ class PredictionStore:
         """Every truth that was sent, in the order of its arrival."""
         table = self._open(self.uri(service, TRUTH))
         if table is None:
-            return pl.LazyFrame(schema=_TRUTH_TYPES)
+            return pl.LazyFrame(schema=TRUTH_TYPES)
         return _scan(table).sort("received_at", maintain_order=True)
 
     def scan_judged(

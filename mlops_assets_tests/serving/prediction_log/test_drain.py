@@ -14,7 +14,8 @@ from mlops_assets.serving.prediction_log.records import (
     encode,
 )
 from mlops_assets.serving.prediction_log.segments import SegmentWriter, list_segments
-from mlops_assets.serving.prediction_log.store import PREDICTIONS, TRUTH, PredictionStore
+from mlops_assets.serving.prediction_log.store import PredictionStore
+from mlops_assets.serving.prediction_log.tables import PREDICTIONS, TRUTH
 
 START = datetime(2013, 1, 31, 23, 59, tzinfo=UTC)
 PREAMBLE = Preamble("toy", "v1", "1", [("hours", "number"), ("genre", "category")], [0, 1])

@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from mlops_assets.serving.prediction_log.glance import glance, rows_since
-from mlops_assets.serving.prediction_log.store import PREDICTIONS, TRUTH, PredictionStore
+from mlops_assets.serving.prediction_log.store import PredictionStore
+from mlops_assets.serving.prediction_log.tables import PREDICTIONS, TRUTH
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 

@@ -9,7 +9,8 @@ from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import LOG_RETENTION
 from mlops_assets.serving.home import ServingHome, write_json
 from mlops_assets.serving.prediction_log.retention import forget_old, retention_seconds
-from mlops_assets.serving.prediction_log.store import PREDICTIONS, PredictionStore
+from mlops_assets.serving.prediction_log.store import PredictionStore
+from mlops_assets.serving.prediction_log.tables import PREDICTIONS
 
 NOW = datetime(2013, 3, 5, 12, tzinfo=UTC)
 
