@@ -18,7 +18,7 @@ from mlops_assets.monitoring.at_evaluation import subject_of
 from mlops_assets.monitoring.judging import judge
 from mlops_assets.monitoring.logged_window import LoggedWindow
 from mlops_assets.monitoring.null import NullCache
-from mlops_assets.monitoring.quality import LogCounts
+from mlops_assets.monitoring.quality_counts import LogCounts
 from mlops_assets.monitoring.report import DriftReport
 from mlops_assets.monitoring.trust import EstimateError
 from mlops_assets.monitoring.verdict import WindowVerdict

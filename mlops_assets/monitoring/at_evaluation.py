@@ -1,7 +1,7 @@
 """What the evaluation of a candidate leaves for later windows: files with its MLflow run.
 
 Here: `build_reference_files`, from the training frame and the candidate to the files' bytes.
-Not here: their content (`performance_reference.py`, `quality.py`, `drift_reference.py`).
+Not here: their content (`performance_reference.py`, `quality_counts.py`, `drift_reference.py`).
 
 The performance reference rests on the rows that validate the candidate and are dated before the
 decision; the drift reference on the rows that it was trained on, and for its answers on the former;
@@ -31,7 +31,7 @@ from mlops_assets.monitoring.performance_reference import (
     PerformanceReference,
     build_performance_reference,
 )
-from mlops_assets.monitoring.quality import QualityProfile, profile_quality
+from mlops_assets.monitoring.quality_counts import QualityProfile, profile_quality
 from mlops_assets.spec import ModelSpec
 
 PERFORMANCE_FILE, QUALITY_FILE = "performance_reference.json", "quality_profile.json"

@@ -27,12 +27,8 @@ from mlops_assets.monitoring.estimation import (
 from mlops_assets.monitoring.logged_window import LoggedWindow
 from mlops_assets.monitoring.losses import explain_loss
 from mlops_assets.monitoring.null import NullCache
-from mlops_assets.monitoring.quality import (
-    QualityEvidence,
-    QualityReport,
-    assess_quality,
-    measure_rows,
-)
+from mlops_assets.monitoring.quality import QualityEvidence, QualityReport, assess_quality
+from mlops_assets.monitoring.quality_counts import measure_rows
 from mlops_assets.monitoring.realised import (
     Coverage,
     RealisedPerformance,

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from mlops_assets.modeling.manifest import FeatureField
-from mlops_assets.monitoring.quality import LogCounts
+from mlops_assets.monitoring.quality_counts import LogCounts
 from mlops_assets.monitoring.windows import Window, cut_rows, read_rows_key
 from mlops_assets.serving.prediction_log.records import FEATURE_PREFIX, PROBE_PREFIX
 from mlops_assets.serving.prediction_log.store import PredictionStore

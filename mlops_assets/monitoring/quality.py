@@ -1,8 +1,8 @@
 """Whether the data of a window can be believed: evidence for `broken_data`.
 
-Here: `QualityProfile`, what the training data looked like; `measure_rows`, counts of a window; and
-`assess_quality`, a pure function from counts to what is broken and what is merely odd.
-Not here: which columns are missing or changed type, which the drift engine tells (`drift.py`).
+Here: `assess_quality`, a pure function from counts to what is broken and what is merely odd.
+Not here: how rows are counted (`quality_counts.py`), and which columns are missing or changed type,
+which the drift engine tells (`drift.py`).
 
 A share breaks a window only where it exceeds what the training data already showed by more than
 the document allows, and only from 20 rows on: fewer show any share. What is odd and harms nobody is
@@ -10,21 +10,17 @@ told and breaks nothing: repeated events (counted once), new columns, events of 
 out), single values far out.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Literal
 
-import polars as pl
-
-from mlops_assets.data.contract_rules import broken_rows, build_schema, cast_batch
+from mlops_assets.monitoring.quality_counts import LogCounts, QualityProfile, RowCounts
 from mlops_assets.monitoring.realised import Coverage
 from mlops_assets.monitoring.record import Record
 from mlops_assets.monitoring.report import ColumnDrift, DriftReport
 from mlops_assets.monitoring.verdict import ColumnFinding, Quality, QualitySignal
-from mlops_assets.spec import ColumnContract
 from mlops_assets.spec.monitoring import QualitySpec
 
 _FEWEST_ROWS = 20
-_FAR_OUT = 10.0  # times the range of the training data
 
 QualityRule = Literal[
     "column",
@@ -41,63 +37,6 @@ QualityRule = Literal[
     "duplicates",
     "other_versions",
 ]
-
-
-class QualityProfile(Record):
-    """What the training data looked like; JSON both ways.
-
-    Attributes:
-        n_rows: Rows.
-        violation_ratio: Share of rows that break the contract.
-        repeat_ratio: Share of rows that are the most frequent one.
-        lowest: Smallest number of each numeric column.
-        highest: Largest.
-        unseen_ratio: Of each category column, the share of values that another sample would show
-            and this one does not: values seen once, as a share of all (Good and Turing; Good 1953,
-            Biometrika 40:237).
-    """
-
-    n_rows: int
-    violation_ratio: float = 0.0
-    repeat_ratio: float = 0.0
-    lowest: dict[str, float] = {}
-    highest: dict[str, float] = {}
-    unseen_ratio: dict[str, float] = {}
-
-
-class RowCounts(Record):
-    """What was counted on the rows of a window.
-
-    Attributes:
-        n_rows: Rows.
-        n_violating: Rows that break the contract.
-        violations: Rows that break it, by column.
-        n_most_frequent: How often the most frequent row stands there.
-        wild: Numbers far beyond those of the training data, by column; columns without any are left
-            out.
-    """
-
-    n_rows: int
-    n_violating: int = 0
-    violations: dict[str, int] = {}
-    n_most_frequent: int = 0
-    wild: dict[str, int] = {}
-
-
-class LogCounts(Record):
-    """What was counted while the log of a window was read.
-
-    Attributes:
-        n_duplicates: Events that repeat the id of another; they are left out.
-        n_future: Rows that are dated later than now, by more than clocks may lie apart.
-        n_lost: Records that cannot be read.
-        n_other_versions: Rows that other versions answered; they are left out.
-    """
-
-    n_duplicates: int = 0
-    n_future: int = 0
-    n_lost: int = 0
-    n_other_versions: int = 0
 
 
 class QualityEvidence(Record):
@@ -157,56 +96,6 @@ class QualityReport(Record):
             if found.breaks and found.column is not None
         )
         return QualitySignal(state=self.state, reason=self.reason, columns=columns)
-
-
-def profile_quality(
-    features: pl.DataFrame, contracts: Mapping[str, ColumnContract]
-) -> QualityProfile:
-    """What the training data looks like."""
-    counts = measure_rows(features, contracts, None)
-    numbers = [n for n, dtype in features.schema.items() if dtype.is_numeric()]
-    bounds = {
-        name: (float(values.min()), float(values.max()))  # type: ignore[arg-type]
-        for name in numbers
-        if (values := _finite(features[name])).len()
-    }
-    texts = [n for n, dtype in features.schema.items() if dtype == pl.String]
-    n_rows = max(1, counts.n_rows)
-    return QualityProfile(
-        n_rows=counts.n_rows,
-        violation_ratio=counts.n_violating / n_rows,
-        repeat_ratio=counts.n_most_frequent / n_rows,
-        lowest={name: low for name, (low, _) in bounds.items()},
-        highest={name: high for name, (_, high) in bounds.items()},
-        unseen_ratio={name: _unseen_ratio(features[name]) for name in texts},
-    )
-
-
-def measure_rows(
-    features: pl.DataFrame,
-    contracts: Mapping[str, ColumnContract],
-    profile: QualityProfile | None,
-) -> RowCounts:
-    """Counts of some rows.
-
-    Args:
-        features: The raw features.
-        contracts: Of the columns that have one; others pass.
-        profile: Of the training data; None counts nothing as wild.
-    """
-    known = {name: c for name, c in contracts.items() if name in features.columns}
-    broken = _broken_columns(features, known)
-    violating = pl.select(pl.any_horizontal(*broken.values())).to_series() if broken else None
-    watched = [] if profile is None else list(profile.lowest)
-    wild = {n: _n_wild(features[n], profile, n) for n in watched if n in features.columns}
-    most = features.hash_rows().value_counts()["count"].max() if features.height else 0
-    return RowCounts(
-        n_rows=features.height,
-        n_violating=0 if violating is None else int(violating.sum()),
-        violations={name: int(rows.sum()) for name, rows in broken.items()},
-        n_most_frequent=int(most) if isinstance(most, int) else 0,
-        wild={name: n for name, n in wild.items() if n},
-    )
 
 
 def assess_quality(
@@ -348,36 +237,3 @@ def _odd(drift: DriftReport | None, log: LogCounts) -> Iterable[QualityFinding]:
 
 def _merely_odd(found: QualityFinding) -> QualityFinding:
     return found.model_copy(update={"breaks": False})
-
-
-def _broken_columns(
-    features: pl.DataFrame, contracts: Mapping[str, ColumnContract]
-) -> dict[str, pl.Series]:
-    """Which rows break the contract of which column."""
-    if not contracts or features.is_empty():
-        return {}
-    found: dict[str, pl.Series] = {}
-    cast = cast_batch(features, contracts)
-    for (column, _), rows in broken_rows(build_schema(contracts), cast).items():
-        found[column] = found[column] | rows if column in found else rows
-    return found
-
-
-def _n_wild(values: pl.Series, profile: QualityProfile | None, name: str) -> int:
-    if profile is None or not values.dtype.is_numeric():
-        return 0
-    low, high = profile.lowest[name], profile.highest[name]
-    room = _FAR_OUT * max(high - low, abs(low), abs(high), 1e-12)
-    return int((~_finite(values).is_between(low - room, high + room)).sum())
-
-
-def _finite(values: pl.Series) -> pl.Series:
-    numbers = values.cast(pl.Float64, strict=False).drop_nulls()
-    return numbers.filter(numbers.is_finite())
-
-
-def _unseen_ratio(values: pl.Series) -> float:
-    known = values.drop_nulls()
-    if known.is_empty():
-        return 0.0
-    return float((known.value_counts()["count"] == 1).sum()) / known.len()

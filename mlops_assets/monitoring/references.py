@@ -14,7 +14,7 @@ from mlops_assets.monitoring.at_evaluation import (
 )
 from mlops_assets.monitoring.drift_reference import DriftReference
 from mlops_assets.monitoring.performance_reference import PerformanceReference
-from mlops_assets.monitoring.quality import QualityProfile
+from mlops_assets.monitoring.quality_counts import QualityProfile
 
 
 @dataclass(frozen=True, slots=True)

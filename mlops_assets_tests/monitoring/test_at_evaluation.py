@@ -22,7 +22,7 @@ from mlops_assets.monitoring.at_evaluation import (
 )
 from mlops_assets.monitoring.drift_reference import DriftReference
 from mlops_assets.monitoring.performance_reference import PerformanceReference
-from mlops_assets.monitoring.quality import QualityProfile
+from mlops_assets.monitoring.quality_counts import QualityProfile
 from mlops_assets_tests.modeling.conftest import PackagedModel, package
 from mlops_assets_tests.modeling.toy import LATER, START, document, tree_document
 

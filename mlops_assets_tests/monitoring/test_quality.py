@@ -7,13 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlops_assets.monitoring.quality import (
+from mlops_assets.monitoring.quality import QualityEvidence, QualityReport, assess_quality
+from mlops_assets.monitoring.quality_counts import (
     LogCounts,
-    QualityEvidence,
     QualityProfile,
-    QualityReport,
     RowCounts,
-    assess_quality,
     measure_rows,
     profile_quality,
 )

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.monitoring.logged_window import LoggedWindow
-from mlops_assets.monitoring.quality import LogCounts
+from mlops_assets.monitoring.quality_counts import LogCounts
 from mlops_assets.monitoring.telling import notification_of
 from mlops_assets.monitoring.verdict import Verdict, WindowVerdict
 from mlops_assets.monitoring.watching import Watched, last_said

@@ -27,7 +27,7 @@ from mlops_assets.errors import HistoryError, PlatformError
 from mlops_assets.monitoring.documents import ModelDocuments
 from mlops_assets.monitoring.judging import judge_unknown
 from mlops_assets.monitoring.logged_window import LoggedWindow
-from mlops_assets.monitoring.quality import LogCounts
+from mlops_assets.monitoring.quality_counts import LogCounts
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.monitoring.windows import time_window
 from mlops_assets.platform.home import Home
