@@ -320,6 +320,7 @@ def _image_environment() -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DAGSTER_STEP_DELEGATING_EXECUTOR_SLEEP_SECONDS": "0.2",
         "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
     }
 
 

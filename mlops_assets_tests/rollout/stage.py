@@ -31,6 +31,7 @@ from mlops_assets.rollout.ticking import Ticked, tick
 from mlops_assets.rollout.world import World
 from mlops_assets.serving.embedded import EmbeddedServing
 from mlops_assets.serving.home import ServingHome
+from mlops_assets.serving.prediction_log.sink import open_store
 from mlops_assets.spec import EstimatorSpec, ModelSpec
 from mlops_assets.spec.rollout import RolloutSpec
 from mlops_assets_tests.rollout.faulty import TRUE_WEIGHTS, TRUSTED
@@ -180,6 +181,13 @@ class Play:
                 return state
             assert time.monotonic() < deadline, f"{state.phase}: {state.reason}"
             time.sleep(pause)  # between two ticks of a sensor
+
+    def wait_for_log(self, n: int, seconds: float = 120.0) -> None:
+        """Wait until so many answers stand in the log's tables, from which evidence is read."""
+        store, deadline = open_store(self.stage.home), time.monotonic() + seconds
+        while (found := store.scan_predictions(self.spec.service).collect().height) < n:
+            assert time.monotonic() < deadline, f"{found} answers are logged"
+            time.sleep(0.2)
 
     @property
     def aliases(self) -> dict[str, int]:

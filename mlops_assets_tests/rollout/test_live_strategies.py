@@ -59,7 +59,7 @@ def test_blue_green_goes_back_when_it_breaks_what_the_former_version_kept(
     play = stage.play(quick("blue_green", watch=WatchSpec(duration=minute), warm_standby=minute))
     play.serve(good)
     with calling(play) as callers:
-        callers.wait_for(300)  # so that what it keeps is known
+        play.wait_for_log(300)  # so that what it keeps is known
         play.begin(write_linear(tmp_path / "nan", digest="2" * 64, nan_below=0.0))
         state = play.follow(is_over)
     assert state.phase == "rolled_back", state.reason

@@ -80,7 +80,7 @@ def test_a_declared_version_gets_ready_and_answers(
     status = backend.wait_ready("toy", 1, READY_SECONDS)
     assert (status.phase, status.ready_revision, status.traffic) == ("ready", "v1", {"v1": 100})
     assert status.manifest_digest == manifest_digest(manifest)
-    assert backend.traffic("toy") == {"v1": 100}
+    wait_traffic(backend, {"v1": 100})
     answer = backend.predict("toy", [POSITIVE, {**POSITIVE, "x0": -9.0}])
     assert answer["predictions"] == [1, 0]
     assert answer["classes"] == [0, 1]
@@ -117,7 +117,7 @@ def test_a_version_that_fails_says_why_and_the_old_one_serves(
     backend.apply(toy_manifest(negative_model, 2, digest="c" * 64))
     with pytest.raises(ServingError, match=f"v2 failed.*expected {'c' * 64}.*v1 still serves"):
         backend.wait_ready("toy", 2, READY_SECONDS)
-    assert backend.traffic("toy") == {"v1": 100}
+    wait_traffic(backend, {"v1": 100})
     assert backend.predict("toy", [POSITIVE])["predictions"] == [1]
     status = backend.status("toy")
     assert status is not None
@@ -163,7 +163,7 @@ def test_traffic_moves_without_a_new_manifest_and_back_with_one(
     assert backend.predict("toy", [POSITIVE])["predictions"] == [1]
     backend.apply(manifest)  # declares v2 no more, so the split speaks of nothing
     backend.wait_ready("toy", 1, READY_SECONDS)
-    assert backend.traffic("toy") == {"v1": 100}
+    wait_traffic(backend, {"v1": 100})
 
 
 def test_a_declaration_again_keeps_the_shares_asked_for_since(
@@ -215,7 +215,7 @@ def test_a_split_that_nothing_could_follow_changes_nothing(
     backend.wait_ready("toy", 1, READY_SECONDS)
     with pytest.raises(ServingError, match="expected"):
         backend.set_traffic("toy", percent)
-    assert backend.traffic("toy") == {"v1": 100}
+    wait_traffic(backend, {"v1": 100})
 
 
 def test_a_declaration_tells_what_was_asked_for(
