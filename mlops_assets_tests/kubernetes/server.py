@@ -25,9 +25,9 @@ from mlops_assets_tests.kubernetes.requests import Request, read_request
 _REVIEW = ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """One answered request, for tests that ask what was called."""
+    """One request, for tests that ask what was called; its code is 0 until it is answered."""
 
     verb: str
     resource: str
@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         raw = self.rfile.read(length)  # always, or the connection could not be used again
-        request: Request | None = None
+        call: Call | None = None
         code = 500
         try:
             parts = urlsplit(self.path).path.strip("/").split("/")
@@ -117,6 +117,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(*page)
                 return
             request = read_request(self.command, self.path, self.server_state.objects.kinds)
+            user = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            call = Call(request.verb, request.resource, request.name, 0, user)
+            self.server_state.calls.append(call)  # before the caller has its answer
             code = self._serve(request, raw)
         except Refusal as refusal:
             code = refusal.code
@@ -129,10 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception:
             self.server_state.defects.append(traceback.format_exc())
             self._send(500, Refusal(500, traceback.format_exc()).to_status())
-        if request is not None:
-            user = self.headers.get("Authorization", "").removeprefix("Bearer ")
-            call = Call(request.verb, request.resource, request.name, code, user)
-            self.server_state.calls.append(call)
+        if call is not None:
+            call.code = code
 
     def _page(self, parts: list[str], raw: bytes) -> tuple[int, Object] | None:
         state = self.server_state
