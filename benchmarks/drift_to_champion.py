@@ -10,6 +10,7 @@ Needs a quiet machine of two cores: eight processes take part.
 """
 
 import argparse
+import random
 import sys
 import tempfile
 import time
@@ -60,6 +61,7 @@ def stages(project: Project, callers: Callers) -> dict[str, float]:
         "version 2 serves everybody": lambda: serving.traffic("churn").get("v2") == 100,
     }
     wait_until(lambda: windows.recent("churn").latest is not None, str, PATIENCE_SECONDS)
+    time.sleep(random.uniform(0, 10))  # or drift would always come right behind a judged window
     project.write_rows(pl.concat([churn_rows(), drifted_rows()]))
     callers.rows = requests_of(drifted_rows(200, seed=6))
     began = time.monotonic()

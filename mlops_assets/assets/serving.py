@@ -184,9 +184,9 @@ def _roll_out(world: World, spec: ModelSpec, version: RegisteredVersion, asked: 
         _end(world, spec, asked, version.version)
     if beginning.kind in ("supersede", "begin"):
         begin(world, spec, version.version, world.clock(spec.name))
-    ticked = _tick(world, spec, asked)
-    if ticked is not None and beginning.kind in ("supersede", "begin"):
-        ticked = _start(world, spec, asked, ticked)
+        ticked = _start(world, spec, asked)
+    else:
+        ticked = _tick(world, spec, asked)
     if ticked is None:
         return _Outcome(beginning.reason)
     words = f"{beginning.reason}; {ticked.decision.action}: {ticked.decision.reason}"
@@ -207,12 +207,12 @@ def _tick(
     return None
 
 
-def _start(world: World, spec: ModelSpec, asked: _Asked, begun: Ticked) -> Ticked | None:
-    """The first step of a rollout that has just begun, if its revision is ready soon.
+def _start(world: World, spec: ModelSpec, asked: _Asked) -> Ticked | None:
+    """Starts the revision of a rollout that has just begun, and takes the first step if it is soon.
 
-    It spares the wait for a tick and for another run; a revision that is not ready is the sensor's.
+    That spares the wait for a tick and for another run; what takes longer is the sensor's.
     """
-    ticked: Ticked | None = begun
+    ticked = _tick(world, spec, asked)
     deadline = time.monotonic() + _READY_WITHIN_SECONDS
     while ticked is not None and ticked.state.phase == "pending" and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)

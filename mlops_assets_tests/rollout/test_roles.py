@@ -2,30 +2,19 @@
 
 from typing import Any
 
-from mlops_assets.kserve.manifest import build_inference_service
 from mlops_assets.rollout.evidence import Arm
 from mlops_assets.rollout.roles import build_rollout_manifest
-from mlops_assets_tests.documents import churn_spec
+from mlops_assets_tests.kserve.test_manifest import build
 from mlops_assets_tests.rollout.scenes import begin
-
-
-def manifest_of(version: int) -> dict[str, Any]:
-    return build_inference_service(
-        churn_spec(),
-        version=version,
-        storage_uri=f"s3://models/{version}",
-        model_digest="0" * 64,
-        mlflow_run_id="run",
-    )
 
 
 def test_a_baseline_is_the_stable_version_and_logs_under_its_own_name() -> None:
     state = begin()
     stable, challenger = state.stable, state.challenger
     manifests: dict[Arm, Any] = {
-        "stable": manifest_of(stable.version),
-        "challenger": manifest_of(challenger.version),
-        "baseline": manifest_of(stable.version),
+        "stable": build(stable.version),
+        "challenger": build(challenger.version),
+        "baseline": build(stable.version),
     }
     built = build_rollout_manifest(
         state, ("stable", "challenger", "baseline"), manifests, sticky_key=None

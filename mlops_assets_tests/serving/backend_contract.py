@@ -81,6 +81,7 @@ def test_a_declared_version_gets_ready_and_answers(
     assert (status.phase, status.ready_revision, status.traffic) == ("ready", "v1", {"v1": 100})
     assert status.manifest_digest == manifest_digest(manifest)
     wait_traffic(backend, {"v1": 100})
+    assert backend.traffic("toy") == {"v1": 100}
     answer = backend.predict("toy", [POSITIVE, {**POSITIVE, "x0": -9.0}])
     assert answer["predictions"] == [1, 0]
     assert answer["classes"] == [0, 1]
@@ -125,6 +126,7 @@ def test_a_version_that_fails_says_why_and_the_old_one_serves(
 
 
 def wait_traffic(backend: ServingBackend, wanted: dict[str, int]) -> None:
+    """Wait for these shares; revisions without one may be there too."""
     deadline = time.monotonic() + 10
     while {name: share for name, share in backend.traffic("toy").items() if share} != wanted:
         assert time.monotonic() < deadline, backend.traffic("toy")
@@ -164,6 +166,7 @@ def test_traffic_moves_without_a_new_manifest_and_back_with_one(
     backend.apply(manifest)  # declares v2 no more, so the split speaks of nothing
     backend.wait_ready("toy", 1, READY_SECONDS)
     wait_traffic(backend, {"v1": 100})
+    assert set(backend.traffic("toy")) == {"v1"}
 
 
 def test_a_declaration_again_keeps_the_shares_asked_for_since(
