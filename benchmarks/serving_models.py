@@ -45,7 +45,7 @@ class Packaged:
         return path
 
 
-def forest_spec() -> ModelSpec:
+def forest_spec(*, onnx: bool = True) -> ModelSpec:
     return ModelSpec.model_validate(
         {
             "name": "m",
@@ -57,17 +57,18 @@ def forest_spec() -> ModelSpec:
             "model": {
                 "estimator": "sklearn.ensemble.RandomForestClassifier",
                 "parameters": {"n_estimators": 100},
+                "onnx": onnx,
             },
         }
     )
 
 
-def package_forest(folder: Path) -> Packaged:
+def package_forest(folder: Path, *, onnx: bool = True) -> Packaged:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(4_000, N_FEATURES)).round(6)
     y = (x[:, :5].sum(axis=1) + rng.normal(size=len(x)) > 0).astype(int)
     frame = pl.DataFrame({f"x{n}": x[:, n] for n in range(N_FEATURES)}).with_columns(y=y)
-    return _package(folder / "forest", forest_spec(), frame)
+    return _package(folder / "forest", forest_spec(onnx=onnx), frame)
 
 
 def package_flights(folder: Path) -> Packaged:
@@ -96,7 +97,7 @@ PACKAGERS = {
 def _package(directory: Path, spec: ModelSpec, frame: pl.DataFrame) -> Packaged:
     built: BuiltFrame = build_frame(frame.lazy(), spec)
     manifest = write_package(directory, train(spec, built), built, spec)
-    assert manifest.onnx.usable, manifest.onnx.reason
+    assert manifest.onnx.usable == spec.model.onnx, manifest.onnx.reason
     features = built.frame.select([field.name for field in manifest.features])
     return Packaged(spec, directory, manifest, features)
 
