@@ -43,7 +43,7 @@ def serve(workspace: str, host: str, port: int) -> None:
     from dagster_webserver.app import create_app_from_workspace_process_context
 
     sensor_daemon.MIN_INTERVAL_LOOP_TIME = _SENSOR_LOOP_SECONDS
-    logging.basicConfig(level=logging.INFO)
+    begin_log()
     with ExitStack() as stack:
         instance = stack.enter_context(dg.DagsterInstance.get())
         context = stack.enter_context(
@@ -59,6 +59,26 @@ def serve(workspace: str, host: str, port: int) -> None:
         threading.Thread(target=_end_with_daemon, args=(controller,), daemon=True).start()
         app = create_app_from_workspace_process_context(context, live_data_poll_rate=2_000)
         uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=1)
+
+
+def begin_log() -> None:
+    """Logs with times to standard error, without the lines of ticks in which nothing happened:
+    the pages keep those, and what went wrong would be lost among 100,000 a day."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S%z",
+        force=True,
+    )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_tells_more_than_a_quiet_tick)
+
+
+def _tells_more_than_a_quiet_tick(record: logging.LogRecord) -> bool:
+    if record.levelno > logging.INFO or record.name != "dagster.daemon.SensorDaemon":
+        return True
+    words = record.getMessage()
+    return not (words.startswith("Checking for new runs") or " skipped" in words)
 
 
 def _end_with_daemon(controller: object) -> None:
