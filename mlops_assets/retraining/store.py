@@ -4,13 +4,16 @@ retraining   the state; its one writer is the sensor (or a replay, while that pl
 request      the last wish of a person; a newer one takes its place
 """
 
+from datetime import timedelta
+
 from pydantic import ValidationError
 
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.errors import RetrainingError
-from mlops_assets.monitoring.documents import ModelDocuments
 from mlops_assets.retraining.state import Request, RetrainingState
 
 STATE, REQUEST = "retraining", "request"
+_STAYS = timedelta(minutes=15)
 
 
 class RetrainingStore:
@@ -33,9 +36,12 @@ class RetrainingStore:
         return None if text is None else RetrainingState.from_storage(text)
 
     def write(self, state: RetrainingState) -> None:
-        """Keep a state, unless it differs by no more than the time of the tick."""
+        """Keep a state, unless it differs by no more than the time of the tick.
+
+        The time alone is written every 15 minutes, so that it tells whether anybody still decides.
+        """
         before = self._documents.read(state.model, STATE)
-        if before is not None and _is_same(before, state):
+        if before is not None and _says_the_same(before, state):
             return
         self._documents.write(state.model, STATE, state.to_storage())
 
@@ -64,9 +70,12 @@ class RetrainingStore:
         return any(gone)
 
 
-def _is_same(before: str, state: RetrainingState) -> bool:
+def _says_the_same(before: str, state: RetrainingState) -> bool:
     try:
         known = RetrainingState.from_storage(before)
     except RetrainingError:
+        return False
+    then, now = known.ticked_at or known.since, state.ticked_at or state.since
+    if not timedelta(0) <= now - then < _STAYS:
         return False
     return known.model_copy(update={"ticked_at": state.ticked_at}) == state
