@@ -21,7 +21,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from mlops_assets.monitoring.documents import ModelDocuments
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.retraining.store import RetrainingStore
 from mlops_assets.serving.embedded import EmbeddedServing

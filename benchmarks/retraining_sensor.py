@@ -20,7 +20,7 @@ from rich.table import Table
 
 from mlops_assets.automation.retraining import retraining_sensor
 from mlops_assets.component import build_pipeline
-from mlops_assets.monitoring.documents import ModelDocuments
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.monitoring.store import RECENT
 from mlops_assets.monitoring.verdict import (
     DriftSignal,

@@ -5,6 +5,7 @@ MlopsError               anything below; the command line prints it as one messa
 ├── SourceError          a source cannot be read: missing, empty, malformed, unreachable
 ├── ContractError        the data breaks its contract by more than the contract allows
 ├── LakeError            a table of the lake is missing, unreachable or held by another writer
+├── DocumentError        a small text that the platform keeps of a model cannot be read or written
 ├── FeatureError         the training frame cannot be made from the dataset
 ├── TrainingError        the estimator does not exist, does not fit the task or does not converge
 ├── UnsafeModelError     a model's bytes are not what its manifest says, or could run code
@@ -77,6 +78,10 @@ class ContractError(MlopsError):
 
 class LakeError(MlopsError):
     """A table of the lake is missing or unreachable, or its other writers never pause."""
+
+
+class DocumentError(MlopsError):
+    """A small text that the platform keeps of a model cannot be read or written."""
 
 
 class FeatureError(MlopsError):

@@ -14,8 +14,8 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from mlops_assets.data.documents import ModelDocuments, Stamp
 from mlops_assets.errors import MonitoringError
-from mlops_assets.monitoring.documents import ModelDocuments, Stamp
 from mlops_assets.monitoring.window_record import RecentWindow, RecentWindows, WindowRecord
 
 RECENT, CLOCK, WINDOWS = "recent", "clock", "windows"

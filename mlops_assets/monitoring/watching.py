@@ -86,7 +86,8 @@ def watch_window(
         n_lost: Records that could not be read on their way into the log.
 
     Raises:
-        MonitoringError: the name is none, or a record cannot be read or written.
+        MonitoringError: the name is none, or a record is not what was written.
+        DocumentError: a record cannot be read or written.
         ServingError: the log cannot be read.
     """
     recent = watch.store.recent(spec.name)

@@ -1,101 +1,108 @@
-"""What was told already, a small file for each notification, so that nothing is told twice.
+"""What was told already, one text for each model, so that nothing is told twice.
 
-A file is claimed (locked) while its notification is sent, so two processes that tell the same thing
-take turns and the second one finds it told. A kill between the sending and the writing tells it
-once more, with the same id.
+The texts lie where all processes and pods see them. On one machine a model's text is held while its
+notification is sent, so two processes that tell the same take turns and the second finds it told.
+Pods have no such lock: two that tell the same in the same second tell it twice. A kill between the
+sending and the writing tells it once more. Whoever hears a thing twice knows it by its id.
 """
 
 import contextlib
-import fcntl
-import hashlib
 import json
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.notify.notification import Delivery, Notification
 
+_NAME = "told"
 _KEEP = timedelta(days=90)
+_MOST_RECORDS = 500
 
 
-@dataclass(slots=True)
-class Claim:
-    """One notification's record, held by this process.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of one notification.
 
     Attributes:
-        was_sent: Whether it was sent before.
-        n_failures: How often it failed so far.
+        id: The notification's, as its kind and title are.
+        kind: What happened.
+        title: One line.
+        state: sent, or failed: nobody heard of it so far.
+        reason: Why it failed; empty else.
+        n_failures: How often it failed.
+        at: When it was last tried, aware, ISO 8601.
     """
 
-    was_sent: bool
+    id: str
+    kind: str
+    title: str
+    state: str
+    reason: str
     n_failures: int
-    _descriptor: int
-
-    def record(self, notification: Notification, delivery: Delivery, now: datetime) -> None:
-        """Write what became of it."""
-        failures = self.n_failures + (delivery.state == "failed")
-        text = json.dumps(
-            {
-                "id": notification.id,
-                "kind": notification.kind,
-                "model": notification.model,
-                "title": notification.title,
-                "state": delivery.state,
-                "reason": delivery.reason,
-                "n_failures": failures,
-                "at": now.isoformat(timespec="seconds"),
-            },
-            ensure_ascii=False,
-        )
-        os.pwrite(self._descriptor, text.encode(), 0)
-        os.ftruncate(self._descriptor, len(text.encode()))
-        os.fsync(self._descriptor)
+    at: str
 
 
 class Ledger:
-    """The records under one folder."""
+    """What was told of all models.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Args:
+        documents: Where it is kept.
+    """
 
-    @contextlib.contextmanager
-    def claim(self, notification_id: str) -> Iterator[Claim]:
-        """One notification's record; whoever else claims it waits."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(notification_id)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    def __init__(self, documents: ModelDocuments) -> None:
+        self._documents = documents
+
+    def models(self) -> Sequence[str]:
+        """Names of the models of which something was told, sorted."""
+        return self._documents.models()
+
+    def alone(self, model: str) -> contextlib.AbstractContextManager[None]:
+        """No other process of this machine is in here for the same model."""
+        return self._documents.alone(model)
+
+    def records(self, model: str) -> list[Told]:
+        """What became of a model's notifications, the last that was tried last.
+
+        A text that is no ledger counts as if nothing was told.
+
+        Raises:
+            DocumentError: it cannot be read.
+        """
+        text = self._documents.read(model, _NAME)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            found = _read(os.pread(descriptor, 1_000_000, 0))
-            was_sent = found.get("state") == "sent"
-            yield Claim(was_sent, int(str(found.get("n_failures", 0))), descriptor)
-        finally:
-            os.close(descriptor)
+            return [Told(**record) for record in json.loads(text or "[]")]
+        except (ValueError, TypeError):
+            return []
 
-    def read(self, notification_id: str) -> dict[str, object] | None:
+    def find(self, notification: Notification) -> Told | None:
         """What became of a notification; None when it was never tried."""
-        try:
-            return _read(self._path(notification_id).read_bytes()) or None
-        except FileNotFoundError:
-            return None
+        of_it = (r for r in self.records(notification.model) if r.id == notification.id)
+        return next(of_it, None)
 
-    def forget_old(self, now: datetime) -> None:
-        """Delete records that nobody will ask for any more."""
-        for path in self._folder.glob("*.json"):
-            with contextlib.suppress(OSError):
-                if path.stat().st_mtime < (now - _KEEP).timestamp():
-                    path.unlink()
+    def record(self, notification: Notification, delivery: Delivery, now: datetime) -> None:
+        """Write what became of a notification just now, and forget what is older than 90 days.
 
-    def _path(self, notification_id: str) -> Path:
-        return self._folder / f"{hashlib.sha256(notification_id.encode()).hexdigest()[:24]}.json"
+        Raises:
+            DocumentError: it cannot be read or written.
+        """
+        before = self.records(notification.model)
+        n_failed = sum(r.n_failures for r in before if r.id == notification.id)
+        told = Told(
+            id=notification.id,
+            kind=notification.kind,
+            title=notification.title,
+            state=delivery.state,
+            reason=delivery.reason,
+            n_failures=n_failed + (delivery.state == "failed"),
+            at=now.isoformat(timespec="seconds"),
+        )
+        kept = [r for r in before if r.id != told.id and now - _moment(r) < _KEEP]
+        text = json.dumps(
+            [asdict(r) for r in [*kept, told][-_MOST_RECORDS:]], ensure_ascii=False, indent=0
+        )
+        self._documents.write(notification.model, _NAME, text)
 
 
-def _read(content: bytes) -> dict[str, object]:
-    """A record; one that a kill cut short counts as never written."""
-    try:
-        found = json.loads(content)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _moment(told: Told) -> datetime:
+    return datetime.fromisoformat(told.at)

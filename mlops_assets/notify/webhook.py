@@ -4,11 +4,11 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
+from mlops_assets.errors import DocumentError
 from mlops_assets.notify.ledger import Ledger
 from mlops_assets.notify.notification import BodyFormat, Delivery, Notification, encode_body
 
@@ -39,26 +39,39 @@ class WebhookSettings:
 
 
 class WebhookNotifier:
-    """`Notifier` that posts to one URL, and remembers in a folder what it told."""
+    """`Notifier` that posts to one URL, and remembers what it told."""
 
-    def __init__(self, settings: WebhookSettings, ledger_folder: Path) -> None:
+    def __init__(self, settings: WebhookSettings, ledger: Ledger) -> None:
         self._settings = settings
-        self._ledger = Ledger(ledger_folder)
+        self._ledger = ledger
+        self._sent: set[str] = set()  # of this process, which need not read it again
 
     def notify(self, notification: Notification) -> Delivery:
         """Post it, unless it was told before. Returns within some seconds, whatever happens."""
+        if notification.id in self._sent:
+            return Delivery("told")
+        delivery = None
         try:
-            with self._ledger.claim(notification.id) as claim:
-                if claim.was_sent or claim.n_failures >= _MOST_CALLS:
-                    return Delivery("told" if claim.was_sent else "failed", "given up")
-                delivery = self._post(notification)
-                claim.record(notification, delivery, datetime.now(UTC))
-        except OSError as error:  # the ledger's disk is full: better told twice than not at all
-            _LOG.error("%s: what was told cannot be recorded: %s", notification.id, error)
-            delivery = self._post(notification)
-        if delivery.state == "failed":
-            _LOG.error("%s was not told: %s", notification.id, delivery.reason)
+            with self._ledger.alone(notification.model):
+                delivery = self._found(notification)
+                if delivery is None:
+                    delivery = self._post(notification)
+                    self._ledger.record(notification, delivery, datetime.now(UTC))
+        except DocumentError as error:  # better told twice than not at all
+            _LOG.error("%s: what was told cannot be looked up or kept: %s", notification.id, error)
+            delivery = delivery or self._post(notification)
+        if delivery.state != "failed":
+            self._sent.add(notification.id)
         return delivery
+
+    def _found(self, notification: Notification) -> Delivery | None:
+        """What is left to say of a notification that was tried before; None: send it."""
+        told = self._ledger.find(notification)
+        if told is None:
+            return None
+        if told.state == "sent":
+            return Delivery("told")
+        return Delivery("failed", "given up") if told.n_failures >= _MOST_CALLS else None
 
     def _post(self, notification: Notification) -> Delivery:
         settings = self._settings
@@ -84,6 +97,7 @@ class WebhookNotifier:
             reason = f"{self._host} answered {answer.status_code}: {answer.text[:200]}"
             if not _may_succeed_later(answer.status_code):
                 break
+        _LOG.error("%s was not told: %s", notification.id, reason)
         return Delivery("failed", reason)
 
     @property

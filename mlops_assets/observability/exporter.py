@@ -63,7 +63,7 @@ def sources_from(environment: Mapping[str, str]) -> dict[str, Source]:
         yield from read_rollouts(backend.store, now)
 
     def monitoring(now: datetime) -> Iterator[Sample]:
-        from mlops_assets.monitoring.documents import ModelDocuments
+        from mlops_assets.data.documents import ModelDocuments
         from mlops_assets.monitoring.store import MonitoringStore
         from mlops_assets.observability.model_facts import read_retrainings, read_windows
         from mlops_assets.retraining.store import RetrainingStore
@@ -73,10 +73,12 @@ def sources_from(environment: Mapping[str, str]) -> dict[str, Source]:
         yield from read_windows(MonitoringStore(documents), models, now)
         yield from read_retrainings(RetrainingStore(documents), models, now)
 
-    def notifications(now: datetime) -> Iterator[Sample]:  # noqa: ARG001
+    def notifications(now: datetime) -> Iterator[Sample]:
+        from mlops_assets.data.documents import ModelDocuments
+        from mlops_assets.notify.ledger import Ledger
         from mlops_assets.observability.model_facts import read_notifications
 
-        yield from read_notifications(home / "notifications")
+        yield from read_notifications(Ledger(ModelDocuments(f"{storage}/notifications")), now)
 
     return {
         "dagster": dagster,

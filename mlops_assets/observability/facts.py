@@ -44,7 +44,7 @@ METRICS: Mapping[str, str] = {
     "mlops_retraining_attempts": "Retrainings that are remembered, by trigger and outcome.",
     "mlops_retraining_cpu_minutes": "What they cost.",
     "mlops_retraining_decision_age_seconds": "Since the last decision whether to train again.",
-    "mlops_notifications": "Notifications of the last 90 days, by kind and what became of them.",
+    "mlops_notifications_last_day": "Notifications of the last 24 hours and what became of them.",
 }
 """Every metric of the exporter with its meaning. All are gauges: they count what is there."""
 

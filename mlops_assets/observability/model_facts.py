@@ -1,17 +1,18 @@
 """What the platform's own stores know of models: rollouts, judged windows, retraining, news."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from pathlib import Path
+from datetime import datetime, timedelta
 
 from mlops_assets.monitoring.store import MonitoringStore
+from mlops_assets.notify.ledger import Ledger
 from mlops_assets.observability.facts import Sample, sample
 from mlops_assets.retraining.state import RetrainingState
 from mlops_assets.retraining.store import RetrainingStore
 from mlops_assets.rollout.state import RolloutState
 from mlops_assets.rollout.store import RolloutStore
+
+_DAY = timedelta(days=1)
 
 
 def read_rollouts(store: RolloutStore, now: datetime) -> Iterator[Sample]:
@@ -75,17 +76,12 @@ def tell_retraining(state: RetrainingState, now: datetime) -> Iterator[Sample]:
         yield sample("mlops_retraining_decision_age_seconds", age, model=model)
 
 
-def read_notifications(folder: Path) -> Iterator[Sample]:
-    """What became of the notifications that a folder remembers (`notify/ledger.py`)."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for path in folder.glob("*.json"):
-        try:
-            record = json.loads(path.read_text())
-            counts[record["kind"], record["state"]] += 1
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # being written just now
-    for (kind, state), n in sorted(counts.items()):
-        yield sample("mlops_notifications", n, kind=kind, state=state)
+def read_notifications(ledger: Ledger, now: datetime) -> Iterator[Sample]:
+    """What became of the notifications that were tried within the last day."""
+    for model in ledger.models():
+        tried = (r for r in ledger.records(model) if now - datetime.fromisoformat(r.at) < _DAY)
+        for (kind, state), n in sorted(Counter((r.kind, r.state) for r in tried).items()):
+            yield sample("mlops_notifications_last_day", n, model=model, kind=kind, state=state)
 
 
 def _age(then: datetime, now: datetime) -> float:

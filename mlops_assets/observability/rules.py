@@ -140,8 +140,8 @@ RUNS = (
         "sensor {{ $labels.instigator }} was not evaluated for 15 minutes",
     ),
     Alert(
-        "NotificationsFailing", 'mlops_notifications{state="failed"} > 0', "30m", "ticket",
-        "{{ $value }} notifications ({{ $labels.kind }}) reached nobody",
+        "NotificationsFailing", 'mlops_notifications_last_day{state="failed"} > 0', "30m", "ticket",
+        "{{ $labels.model }}: {{ $value }} notifications ({{ $labels.kind }}) reached nobody",
     ),
     Alert(
         "SourceDown", "mlops_source_up == 0", "10m", "ticket",

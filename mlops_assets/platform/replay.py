@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_assets.backtest.history import read_history
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.errors import HistoryError, PlatformError
-from mlops_assets.monitoring.documents import ModelDocuments
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.monitoring.windows import Window
 from mlops_assets.platform.evidence import read_record

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mlops_assets.errors import MonitoringError, PlatformError, RetrainingError
-from mlops_assets.monitoring.documents import ModelDocuments
+from mlops_assets.data.documents import ModelDocuments
+from mlops_assets.errors import DocumentError, MonitoringError, PlatformError, RetrainingError
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.platform.evidence import read_record
 from mlops_assets.platform.home import Home
@@ -35,7 +35,7 @@ def last_verdict(home: Home, model: str) -> str | None:
     """The verdict on the newest judged window in one line; None before the first."""
     try:
         latest = MonitoringStore(open_documents(home)).recent(model).latest
-    except MonitoringError as error:
+    except (DocumentError, MonitoringError) as error:
         return str(error)
     if latest is None:
         return None
@@ -47,7 +47,7 @@ def last_decision(home: Home, model: str) -> str | None:
     """What retraining decided last, in one line; None before the first decision."""
     try:
         state = RetrainingStore(open_documents(home)).read(model)
-    except (RetrainingError, MonitoringError) as error:
+    except (DocumentError, RetrainingError) as error:
         return str(error)
     if state is None or not state.rule:
         return None

@@ -65,7 +65,7 @@ def build_resources(environment: Mapping[str, str]) -> dict[str, Any]:
         "tracking": tracking,
         "serving": serving_from(environment, home),
         "rollouts": rollouts_from(environment, home),
-        "notifier": notifier_from(environment, home),
+        "notifier": notifier_from(environment, storage),
         "monitoring": monitoring_from(environment, storage),
         "predictions": PredictionLogResource(lake=f"{storage}/lake", home=segments),
         "mlflow": mlflow_resource(tracking_uri=tracking.uri, experiment_name="dagster"),

@@ -54,7 +54,7 @@ def open_backend(root: str, ui_url: str | None = None) -> MonitoringBackend:
     """The stores under a root. One per process: what was read of a model is not read again."""
     found = _OPENED.get((root, ui_url))
     if found is None:
-        from mlops_assets.monitoring.documents import ModelDocuments
+        from mlops_assets.data.documents import ModelDocuments
         from mlops_assets.monitoring.store import MonitoringStore
         from mlops_assets.retraining.store import RetrainingStore
 

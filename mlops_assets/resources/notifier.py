@@ -7,13 +7,15 @@
 | `MLOPS_NOTIFY_TOKEN` | none | sent as a bearer token |
 """
 
+import functools
 from collections.abc import Mapping
-from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.errors import PlatformError
+from mlops_assets.notify.ledger import Ledger
 from mlops_assets.notify.notification import BodyFormat, Notifier, SilentNotifier
 from mlops_assets.notify.webhook import WebhookNotifier, WebhookSettings
 
@@ -23,20 +25,21 @@ _FORMATS: dict[str, BodyFormat] = {"json": "json", "slack": "slack"}
 class NotifierResource(dg.ConfigurableResource[Notifier]):
     """The one notifier that rollouts and monitoring share."""
 
-    folder: str = Field(description="Folder that remembers what was told.")
+    root: str = Field(description="Folder or object storage URI that remembers what was told.")
     url: str | None = Field(None, description="Receiver of the webhook; None: nobody is told.")
     body_format: str = Field("json", description="`json` or `slack`.")
     token: str | None = Field(None, description="Sent as a bearer token.")
 
     def create_resource(self, context: dg.InitResourceContext) -> Notifier:  # noqa: ARG002
         """The notifier of `mlops_assets.notify`."""
-        return build_notifier(Path(self.folder), self.url, self.body_format, self.token)
+        return open_notifier(self.root, self.url, self.body_format, self.token)
 
 
-def build_notifier(
-    folder: Path, url: str | None, body_format: str = "json", token: str | None = None
+@functools.lru_cache(maxsize=8)
+def open_notifier(
+    root: str, url: str | None, body_format: str = "json", token: str | None = None
 ) -> Notifier:
-    """The notifier of some settings.
+    """The notifier of some settings. One per process: what it told is not looked up again.
 
     Raises:
         PlatformError: the format is none.
@@ -45,14 +48,15 @@ def build_notifier(
         raise PlatformError(f"MLOPS_NOTIFY_FORMAT: found {body_format!r}, allowed: json, slack")
     if not url:
         return SilentNotifier()
-    return WebhookNotifier(WebhookSettings(url, _FORMATS[body_format], token), folder)
+    ledger = Ledger(ModelDocuments(root))
+    return WebhookNotifier(WebhookSettings(url, _FORMATS[body_format], token), ledger)
 
 
-def notifier_from(environment: Mapping[str, str], home: Path) -> NotifierResource:
+def notifier_from(environment: Mapping[str, str], storage: str) -> NotifierResource:
     """The resource that the environment names, refused at once when its format is none."""
     url = environment.get("MLOPS_NOTIFY_URL") or None
     body_format = environment.get("MLOPS_NOTIFY_FORMAT") or "json"
     token = environment.get("MLOPS_NOTIFY_TOKEN") or None
-    folder = home / "notifications"
-    build_notifier(folder, url, body_format)
-    return NotifierResource(folder=str(folder), url=url, body_format=body_format, token=token)
+    root = f"{storage}/notifications"
+    open_notifier(root, url, body_format)
+    return NotifierResource(root=root, url=url, body_format=body_format, token=token)

@@ -7,8 +7,8 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.assets.dataset import build_dataset
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.data.snapshots import DatasetSnapshot, Lake
-from mlops_assets.monitoring.documents import ModelDocuments
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.resources.environment import build_resources
 from mlops_assets_tests.backtest.pasts import ROWS_A_DAY, START, past_rows, past_spec

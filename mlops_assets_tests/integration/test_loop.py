@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from playwright.sync_api import expect
 
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.modeling.tracking import Tracking
-from mlops_assets.monitoring.documents import ModelDocuments
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.retraining.store import RetrainingStore
 from mlops_assets.serving.embedded import EmbeddedServing

@@ -14,7 +14,7 @@ from mlops_assets.assets.monitoring import MONITORED
 from mlops_assets.automation.retraining import WINDOW_TAG, retraining_sensor
 from mlops_assets.automation.retraining_facts import ATTEMPT_TAG
 from mlops_assets.automation.schedules import ASSETS
-from mlops_assets.monitoring.documents import ModelDocuments
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.monitoring.verdict import WindowFacts, judge_window
 from mlops_assets.monitoring.window_record import WindowRecord

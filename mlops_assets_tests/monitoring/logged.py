@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.errors import MonitoringError
 from mlops_assets.modeling.contestants import answer
 from mlops_assets.modeling.features import build_frame
 from mlops_assets.monitoring.at_evaluation import Judged, build_reference_files
-from mlops_assets.monitoring.documents import ModelDocuments
 from mlops_assets.monitoring.references import References, read_references
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.monitoring.watching import Watch

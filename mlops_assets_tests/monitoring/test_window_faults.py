@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.errors import MonitoringError
-from mlops_assets.monitoring.documents import ModelDocuments
 from mlops_assets.monitoring.references import References
 from mlops_assets.monitoring.store import RECENT, MonitoringStore
 from mlops_assets.monitoring.watching import Watched, watch_window
@@ -218,7 +218,7 @@ def test_a_record_that_cannot_be_read_is_named_and_the_window_can_be_judged_agai
 _WRITER = """
 import sys
 from datetime import UTC, datetime
-from mlops_assets.monitoring.documents import ModelDocuments
+from mlops_assets.data.documents import ModelDocuments
 documents = ModelDocuments(sys.argv[1])
 number = 0
 while True:

@@ -1,12 +1,19 @@
+import dataclasses
 import logging
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.notify.ledger import Ledger
-from mlops_assets.notify.notification import Notification, SilentNotifier, build_body
+from mlops_assets.notify.notification import (
+    Delivery,
+    Notification,
+    SilentNotifier,
+    build_body,
+)
 from mlops_assets.notify.webhook import WebhookNotifier, WebhookSettings
 from mlops_assets_tests.notify.receiver import running_receiver
 
@@ -28,9 +35,13 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
+def ledger(folder: Path) -> Ledger:
+    return Ledger(ModelDocuments(str(folder)))
+
+
 def notifier(url: str, folder: Path, *, quick: bool = True) -> WebhookNotifier:
     pauses = (0.0, 0.0) if quick else (0.2, 0.8)
-    return WebhookNotifier(WebhookSettings(url, token="t", pauses_seconds=pauses), folder)
+    return WebhookNotifier(WebhookSettings(url, token="t", pauses_seconds=pauses), ledger(folder))
 
 
 def test_a_notification_arrives_whole_with_its_id_and_token(tmp_path: Path) -> None:
@@ -79,9 +90,9 @@ def test_a_refusal_is_not_repeated_and_is_recorded(tmp_path: Path) -> None:
         assert delivery.state == "failed"
         assert "answered 400" in delivery.reason
         assert len(receiver.bodies) == 1
-        record = Ledger(tmp_path).read(ROLLBACK.id)
+        record = ledger(tmp_path).find(ROLLBACK)
         assert record is not None
-        assert (record["state"], record["n_failures"]) == ("failed", 1)
+        assert (record.state, record.n_failures) == ("failed", 1)
         assert notifier(receiver.url, tmp_path).notify(ROLLBACK).state == "sent"
 
 
@@ -104,12 +115,28 @@ def test_a_receiver_that_is_gone_for_good_is_given_up(tmp_path: Path) -> None:
     assert len(receiver.bodies) == 5
 
 
-def test_a_record_that_a_kill_cut_short_counts_as_not_told(tmp_path: Path) -> None:
+def test_a_ledger_that_cannot_be_read_as_one_counts_as_nothing_told(tmp_path: Path) -> None:
     with running_receiver() as receiver:
         notifier(receiver.url, tmp_path).notify(ROLLBACK)
-        (record,) = tmp_path.glob("*.json")
-        record.write_bytes(record.read_bytes()[:20])
+        (told,) = tmp_path.glob("churn/*.json")
+        told.write_bytes(told.read_bytes()[:20])
         assert notifier(receiver.url, tmp_path).notify(ROLLBACK).state == "sent"
+
+
+def test_a_ledger_that_cannot_be_kept_costs_no_news_and_tells_them_once(tmp_path: Path) -> None:
+    (tmp_path / "churn").write_text("no folder")
+    with running_receiver() as receiver:
+        teller = notifier(receiver.url, tmp_path)
+        assert [teller.notify(ROLLBACK).state for _ in range(3)] == ["sent", "told", "told"]
+    assert len(receiver.bodies) == 1
+
+
+def test_what_was_told_is_kept_for_90_days(tmp_path: Path) -> None:
+    told = ledger(tmp_path)
+    for days in (0, 89, 90):
+        news = dataclasses.replace(ROLLBACK, id=f"rollback of day {days}")
+        told.record(news, Delivery("sent"), ROLLBACK.at + timedelta(days=days))
+    assert [r.id for r in told.records("churn")] == ["rollback of day 89", "rollback of day 90"]
 
 
 def test_slack_gets_blocks_with_its_letters_escaped() -> None:

@@ -1,6 +1,5 @@
 """The exporter's metrics, read from real stores and a real Dagster instance."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +23,7 @@ from dagster._core.scheduler.instigation import (
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
-from mlops_assets.monitoring.documents import ModelDocuments
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.monitoring.verdict import (
     DriftSignal,
@@ -36,6 +35,8 @@ from mlops_assets.monitoring.verdict import (
 )
 from mlops_assets.monitoring.window_record import RecentWindow, RecentWindows
 from mlops_assets.monitoring.windows import Window
+from mlops_assets.notify.ledger import Ledger
+from mlops_assets.notify.notification import Delivery, Notification
 from mlops_assets.observability.dagster_facts import read_dagster
 from mlops_assets.observability.exporter import gather
 from mlops_assets.observability.facts import Facts, render, sample
@@ -152,11 +153,15 @@ def test_the_latest_window_of_each_model_is_told(tmp_path: Path) -> None:
     }
 
 
-def test_notifications_are_counted_and_half_a_record_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps({"kind": "rollout_begun", "state": "sent"}))
-    (tmp_path / "b.json").write_text('{"kind": "roll')
-    found = told(read_notifications(tmp_path))
-    assert found == {'mlops_notifications{kind="rollout_begun",state="sent"}': 1}
+def test_notifications_of_a_day_are_counted(tmp_path: Path) -> None:
+    ledger = Ledger(ModelDocuments(str(tmp_path)))
+    sent, failed = Delivery("sent"), Delivery("failed", "no answer")
+    for name, delivery, hours in (("a", sent, 25), ("b", failed, 23), ("c", failed, 1)):
+        news = Notification(f"toy/{name}", "rollout_begun", "toy", "", "", "info", NOW)
+        ledger.record(news, delivery, NOW - timedelta(hours=hours))
+    labels = 'model="toy",kind="rollout_begun",state="failed"'
+    found = told(read_notifications(ledger, NOW))
+    assert found == {f"mlops_notifications_last_day{{{labels}}}": 2}
 
 
 def test_models_are_listed_by_their_texts(tmp_path: Path) -> None:

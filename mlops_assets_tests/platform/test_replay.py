@@ -23,8 +23,8 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster_shared.error import SerializableErrorInfo
 
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.errors import HistoryError, PlatformError
-from mlops_assets.monitoring.documents import ModelDocuments
 from mlops_assets.monitoring.judging import judge_unknown
 from mlops_assets.monitoring.logged_window import LoggedWindow
 from mlops_assets.monitoring.quality_counts import LogCounts

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.backtest.history import build_history
+from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.kserve.manifest import build_inference_service
 from mlops_assets.modeling.contestants import load_contestant
 from mlops_assets.modeling.features import build_frame
@@ -19,7 +20,6 @@ from mlops_assets.modeling.package import write_package
 from mlops_assets.modeling.signing import sign_package
 from mlops_assets.modeling.training import train
 from mlops_assets.monitoring.at_evaluation import Judged, build_reference_files
-from mlops_assets.monitoring.documents import ModelDocuments
 from mlops_assets.monitoring.references import read_references
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.monitoring.watching import Watch, watch_window

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.data.filesystems import open_filesystem
-from mlops_assets.errors import LakeError, MonitoringError
+from mlops_assets.errors import DocumentError, LakeError
 from mlops_assets.whole_files import alone, replace_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
@@ -21,6 +21,8 @@ Stamp = tuple[float, int]
 
 class ModelDocuments:
     """Texts by model and name.
+
+    Every method raises `DocumentError` when a text cannot be read or written, or a name is none.
 
     Args:
         root: A folder, or the URI of a prefix in object storage.
@@ -113,16 +115,17 @@ class ModelDocuments:
             yield
             return
         folder = Path(self._root) / model
-        with _readable_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        with alone(folder / ".lock"):
+        with contextlib.ExitStack() as held:
+            with _readable_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(alone(folder / ".lock"))
             yield
 
     def path(self, model: str, name: str) -> str:
         """Where a text stands."""
         for part in (model, *name.split("/")):
             if not _NAME.fullmatch(part):
-                raise MonitoringError(f"{model}/{name}: expected letters, digits, dashes and dots")
+                raise DocumentError(f"{model}/{name}: expected letters, digits, dashes and dots")
         return f"{self._root}/{model}/{name}.json"
 
 
@@ -135,4 +138,4 @@ def _readable_errors(path: object) -> Iterator[None]:
     try:
         yield
     except (LakeError, OSError, UnicodeDecodeError) as error:
-        raise MonitoringError(f"{path}: it cannot be read or written: {error}") from error
+        raise DocumentError(f"{path}: it cannot be read or written: {error}") from error

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.errors import MonitoringError
-from mlops_assets.monitoring.documents import ModelDocuments
+from mlops_assets.data.documents import ModelDocuments
+from mlops_assets.errors import DocumentError
 from mlops_assets_tests.object_storage import BUCKET, ObjectStorage, running_object_storage
 
 
@@ -51,5 +51,5 @@ def test_a_text_is_forgotten_once(documents: ModelDocuments) -> None:
 
 
 def test_a_name_leads_nowhere_else(documents: ModelDocuments) -> None:
-    with pytest.raises(MonitoringError, match="expected letters"):
+    with pytest.raises(DocumentError, match="expected letters"):
         documents.write("churn", "../flights/recent", "{}")
