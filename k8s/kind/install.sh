@@ -71,6 +71,9 @@ wait_for() {
 
 step_cluster() {
   need kind kubectl
+  if [[ -z "$dry_run" && "$(kind version)" != "kind $KIND_VERSION "* ]]; then
+    say "found $(kind version); the node image is that of kind $KIND_VERSION and may not start"
+  fi
   if [[ -z "$dry_run" ]] && kind get clusters | grep --quiet --line-regexp "$CLUSTER"; then
     say "cluster $CLUSTER is there"
   else
@@ -132,12 +135,14 @@ step_knative() {
     knativeserving/knative-serving
 }
 
+# The dashboard alone: its overlays want Istio, which is not here.
 step_kubeflow() {
-  need kubectl
+  need git kubectl
+  local manifests="https://github.com/kubeflow/manifests//"
   run kubectl apply --server-side --kustomize \
-    "https://github.com/kubeflow/manifests/common/kubeflow-namespace/base?ref=$KUBEFLOW_DASHBOARD_REF"
+    "${manifests}common/kubeflow-namespace/base?ref=$KUBEFLOW_DASHBOARD_REF"
   run kubectl apply --server-side --kustomize \
-    "https://github.com/kubeflow/manifests/applications/centraldashboard/overlays/oauth2-proxy?ref=$KUBEFLOW_DASHBOARD_REF"
+    "${manifests}applications/centraldashboard/upstream/base?ref=$KUBEFLOW_DASHBOARD_REF"
   wait_for "Kubeflow's dashboard" --namespace kubeflow --for=condition=Available \
     deployment/centraldashboard
 }
