@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,23 @@ def only_loopback() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests begin first, and the others fill the cores."""
+    """Every test has an id of its own. The longest begin first, and the others fill the cores."""
+    _tell_apart(items)
     longest = ("/integration/", "/kubernetes_runs/test_faults", "/kubernetes_runs/test_pipeline")
     items.sort(key=lambda item: not any(part in item.nodeid for part in longest))
+
+
+def _tell_apart(items: list[pytest.Item]) -> None:
+    """Of tests with one id xdist runs one and forgets the others. All operations of an API have
+    one: schemathesis writes them into the names, of which pytest 9.2 makes no ids."""
+    n_of = Counter(item.nodeid for item in items)
+    for item in items:
+        operation = item.name.partition("[")[2].removesuffix("]")
+        if n_of[item.nodeid] > 1 and operation:
+            item._id = item.id.with_params(operation)
+    twins = [name for name, n in Counter(item.nodeid for item in items).items() if n > 1]
+    if twins:
+        raise pytest.UsageError(f"tests with the same id, of which only one would run: {twins}")
 
 
 @pytest.fixture
