@@ -63,12 +63,23 @@ def test_another_overlay_can_be_asked_for() -> None:
 def test_the_port_of_the_gateway_is_the_one_that_reaches_this_machine() -> None:
     cluster = yaml.safe_load((KIND / "cluster.yaml").read_text())
     (mapped,) = cluster["nodes"][0]["extraPortMappings"]
-    documents = yaml.safe_load_all((KIND / "kserve-gateway.yaml").read_text())
-    (proxy,) = (found for found in documents if found["kind"] == "EnvoyProxy")
-    service = proxy["spec"]["provider"]["kubernetes"]["envoyService"]
-    (port,) = service["patch"]["value"]["spec"]["ports"]
+    documents = list(yaml.safe_load_all((KIND / "kserve-gateway.yaml").read_text()))
+    services = {
+        (found["metadata"]["namespace"], found["metadata"]["name"]): found["spec"]["provider"][
+            "kubernetes"
+        ]["envoyService"]
+        for found in documents
+        if found["kind"] == "EnvoyProxy"
+    }
+    (gateway,) = (found for found in documents if found["kind"] == "Gateway")
+    asked = gateway["spec"]["infrastructure"]["parametersRef"]["name"]
+    of_kserve = services.pop((gateway["metadata"]["namespace"], asked))
+    (port,) = of_kserve["patch"]["value"]["spec"]["ports"]
     assert port["nodePort"] == mapped["containerPort"]
-    assert service["externalTrafficPolicy"] == "Cluster"  # that node runs no Envoy
+    (of_others,) = services.values()
+    assert "patch" not in of_others  # a second gateway with the same port would get none
+    for service in (of_kserve, of_others):  # the node whose port is mapped runs no Envoy
+        assert service["externalTrafficPolicy"] == "Cluster"
     assert mapped["listenAddress"] == "127.0.0.1"
 
 
@@ -135,6 +146,14 @@ def test_versions_are_pinned_and_checksums_are_whole_or_empty() -> None:
         else:
             assert re.search(r"v\d+\.\d+\.\d+$", value), name
     assert versions()["KSERVE_VERSION"] >= "v0.21.0"
+
+
+def test_knative_allows_what_the_component_says_that_predictors_carry() -> None:
+    component = (KIND.parent / "components/knative/kustomization.yaml").read_text()
+    wanted = set(re.findall(r"kubernetes\.podspec-[a-z]+", component))
+    serving = list(yaml.safe_load_all((KIND / "knative-serving.yaml").read_text()))[-1]
+    features = serving["spec"]["config"]["features"]
+    assert wanted == {name for name, value in features.items() if value == "enabled"}
 
 
 def test_the_workflow_installs_the_kind_that_the_node_image_is_of() -> None:
