@@ -73,7 +73,7 @@ class PodMetrics:
         self._api = api
 
     def read(self, service: str, revisions: Sequence[str], window: Window, cursor: str) -> Reading:
-        """Counts since the window began: of a pod that ran before it, since the first look."""
+        """Counts since the window began: of a pod that ran before it, since it was first asked."""
         ledger = read_ledger(cursor) if cursor else Ledger()
         asked, problem = 0, None
         for pod in self._api.list(PODS, f"{_SERVICE_LABEL}={service}"):
@@ -87,8 +87,8 @@ class PodMetrics:
                 continue
             asked += 1
             began = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
-            is_new = bool(cursor) or began >= window.since
-            ledger.add(revision, pod["metadata"]["uid"], found, counts_from_zero=is_new)
+            within = began >= window.since
+            ledger.add(revision, pod["metadata"]["uid"], found, counts_from_zero=within)
         if problem is not None and not asked:
             raise ServingError(f"no pod of {service} told its counters: {problem}") from problem
         return Reading(ledger.sums, ledger.to_text())

@@ -89,6 +89,20 @@ def test_pods_count_from_when_the_window_began(both: Site) -> None:
     assert again.counters == second.counters
 
 
+def test_an_older_pod_that_was_silent_at_the_first_look_brings_nothing_from_before(
+    both: Site,
+) -> None:
+    """What a pod counted in weeks before the window would outweigh all that is compared."""
+    reader = PodMetrics(both.api)
+    ask(both, 10)
+    later = window(-3600)
+    both.cluster.api.faults.order(Fault("get", "pods/proxy", 500, times=4))
+    first = reader.read("toy", ["v1", "v2"], later, "")
+    assert len(first.counters) == 1
+    second = reader.read("toy", ["v1", "v2"], later, first.cursor)
+    assert {name: c.n_requests for name, c in second.counters.items()} == {"v1": 0, "v2": 0}
+
+
 def test_pods_that_began_within_the_window_count_from_zero(both: Site) -> None:
     ask(both, 10)
     found = PodMetrics(both.api).read("toy", ["v1", "v2"], window(), "")
