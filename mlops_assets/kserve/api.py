@@ -121,8 +121,8 @@ class ClusterApi:
         return found
 
     def read_text(self, path: str, query: Mapping[str, str] | None = None) -> str:
-        """The text at a path: a log, or what a pod answers."""
-        return self.call("GET", path, query).decode()
+        """The text at a path: a log, which may hold any bytes, or what a pod answers."""
+        return self.call("GET", path, query).decode("utf-8", "replace")
 
     def read_headers(self, path: str) -> dict[str, str]:
         """The headers of the answer at a path, by their names in small letters."""

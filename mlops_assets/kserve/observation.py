@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlops_assets.errors import ClusterApiError
 from mlops_assets.kserve.api import (
     DEPLOYMENTS,
     HTTP_ROUTES,
@@ -151,6 +152,11 @@ def observe(api: ClusterApi, declarations: OwnedText, name: str, mode: Mode) -> 
 
 
 def _read_log(api: ClusterApi, pod: str, container: str) -> str:
+    """The end of a log; why there is none, when the pod or the log is gone by now: what is known of
+    the service does not depend on it."""
     path = f"{PODS.path(api.namespace, pod)}/log"
     query = {"container": container, "previous": "true", "tailLines": _LOG_LINES}
-    return api.read_text(path, query)
+    try:
+        return api.read_text(path, query)
+    except ClusterApiError as error:
+        return f"(its log cannot be read: {error})"

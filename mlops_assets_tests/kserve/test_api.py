@@ -1,8 +1,10 @@
 """Calls of the API server: what is sent again, what is told, and how long it may take."""
 
 import pickle
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,22 @@ def test_nothing_listens_is_told_with_the_address() -> None:
     api = build_api(client.Configuration(host="http://127.0.0.1:9"), "x", 1.0)
     with pytest.raises(ClusterApiError, match=r"http://127.0.0.1:9 did not answer"):
         api.get(CONFIG_MAPS, "a")
+
+
+def test_a_log_may_hold_any_bytes() -> None:
+    from kubernetes import client
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"caf\xe9")
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        host = f"http://127.0.0.1:{server.server_address[1]}"
+        api = build_api(client.Configuration(host=host), "default", 30.0)
+        assert api.read_text("/api/v1/namespaces/default/pods/a/log") == "caf\ufffd"
 
 
 def test_an_error_survives_the_way_between_processes() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.capabilities import Mode
+from mlops_assets.kserve.cluster import KServeCluster
 from mlops_assets_tests.kserve.site import Site, running_site
 from mlops_assets_tests.kubernetes.faults import Fault
 from mlops_assets_tests.kubernetes.workloads import Outcome
@@ -83,17 +84,45 @@ def test_one_that_never_answers_is_waited_for_in_vain(
     assert backend.predict("toy", [POSITIVE])["predictions"] == [1]
 
 
+def silent(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A version whose container leaves no message when it ends. A canary takes over what it does
+    not say from the stable one, so both must be."""
+    del manifest["spec"]["predictor"]["model"]["terminationMessagePolicy"]
+    return manifest
+
+
+def crash_silently(site: Site, positive: Path, negative: Path) -> KServeCluster:
+    """A second version that crash-loops without a message, beside the first one."""
+    backend = site.client()
+    backend.apply(silent(toy_manifest(positive)))
+    backend.wait_ready("toy", 1, 60.0)
+    site.cluster.order("v2", "crash_loop")
+    backend.apply(silent(toy_manifest(negative, 2, digest="b" * 64)))
+    site.cluster.settle()
+    site.cluster.api.calls.clear()
+    return backend
+
+
 def test_a_container_that_left_no_message_is_asked_for_its_log(
     site: Site, positive_model: Path, negative_model: Path
 ) -> None:
-    site.live(positive_model)
-    site.cluster.order("v2", "crash_loop")
-    silent = toy_manifest(negative_model, 2, digest="b" * 64)
-    del silent["spec"]["predictor"]["model"]["terminationMessagePolicy"]
-    backend = site.client()
-    backend.apply(silent)
+    backend = crash_silently(site, positive_model, negative_model)
     with pytest.raises(ServingError, match="ended with code 2: ValueError: the model is no model"):
         backend.wait_ready("toy", 2, 5.0)
+    assert "pods/log" in {call.resource for call in site.cluster.api.calls}
+
+
+@pytest.mark.parametrize("code", [400, 403, 404])
+def test_a_log_that_is_gone_hides_nothing_of_the_service(
+    site: Site, positive_model: Path, negative_model: Path, code: int
+) -> None:
+    """The kubelet forgets logs, and pods end between two calls."""
+    backend = crash_silently(site, positive_model, negative_model)
+    site.cluster.api.faults.order(Fault("get", "pods/log", code, times=99))
+    status = backend.status("toy")
+    assert status is not None
+    assert (status.phase, status.traffic["v1"]) == ("failed", 100)
+    assert "ended with code 2: (its log cannot be read: GET" in status.reason
 
 
 def test_a_revision_that_flaps_is_told_as_it_is(site: Site, positive_model: Path) -> None:
