@@ -53,6 +53,7 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
         super().__init__(interval_seconds=interval_seconds)
         self._grace_seconds = grace_seconds
         self._patience_seconds = patience_seconds
+        self._handed_over: frozenset[str] = frozenset()  # runs whose lost retry Dagster was given
 
     @classmethod
     def daemon_type(cls) -> str:
@@ -89,24 +90,39 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
     def _fail_dead_starts(
         self, instance: dg.DagsterInstance, launcher: KubernetesRunLauncher, now: datetime
     ) -> Iterator[None]:
-        """End runs that are to start and whose worker has died; Dagster waits for its timeout."""
+        """End runs that are to start and whose worker has died; Dagster waits for its timeout.
+
+        That there is no worker is no death: a launch may wait for the API server to be back.
+        """
         starting = dg.RunsFilter(
             statuses=[dg.DagsterRunStatus.STARTING],
             updated_before=now - timedelta(seconds=self._grace_seconds),
         )
         for run in instance.get_runs(starting):
             verdict = launcher.judge_worker(run)
+            has_died = verdict.ended_badly and verdict.outcome != "gone"
             seen = instance.get_run_by_id(run.run_id)
-            if verdict.ended_badly and seen is not None and seen.status == run.status:
+            if has_died and seen is not None and seen.status == run.status:
                 words = f"The run's worker died before the run started: {verdict.reason}"
-                info = launcher.get_run_worker_debug_info(run)
-                instance.report_run_failed(run, f"{words}\n{info or ''}")
+                instance.report_run_failed(run, f"{words}\n{self._debug_info(launcher, run)}")
             yield
+
+    def _debug_info(self, launcher: KubernetesRunLauncher, run: dg.DagsterRun) -> str:
+        """What dagster-k8s has to say of a worker; the run ends without it just as well."""
+        try:
+            return launcher.get_run_worker_debug_info(run) or ""
+        except Exception:  # it breaks on a Job that no controller has looked at
+            self._logger.exception("no debug info of run %s", run.run_id)
+            return ""
 
     def _launch_lost_retries(
         self, context: IWorkspaceProcessContext[Any], now: datetime
     ) -> Iterator[None]:
-        """Have Dagster launch the retries that it lost; it launches none twice."""
+        """Have Dagster launch the retries that it lost; it launches none twice.
+
+        Each is handed over once: when Dagster then launches none, it has told the run why, such as
+        a backfill that is over, and would do so at every look.
+        """
         instance = context.instance
         failed = dg.RunsFilter(
             statuses=[dg.DagsterRunStatus.FAILURE],
@@ -115,6 +131,8 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
         )
         records = {r.dagster_run.run_id: r for r in instance.get_run_records(failed)}
         states = [_state(record) for record in records.values()]
+        self._handed_over &= records.keys()
+        states = [state for state in states if state.run_id not in self._handed_over]
         overdue = find_lost_retries(states, frozenset(), now, self._patience_seconds)
         parents = frozenset(
             run.run_id
@@ -123,6 +141,7 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
         )
         for lost in find_lost_retries(overdue, parents, now, self._patience_seconds):
             record = records[lost.run_id]
+            self._handed_over |= {lost.run_id}
             words = "The automatic retry of this run was lost; it is launched now."
             self._logger.warning("run %s: %s", lost.run_id, words)
             instance.report_engine_event(words, record.dagster_run, cls=type(self))
