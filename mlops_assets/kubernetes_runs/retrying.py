@@ -66,10 +66,13 @@ def memory_after(n_kills: int, policy: RetryPolicy) -> str | None:
     ['3Gi', '6Gi', '8Gi', '8Gi']
     >>> memory_after(1, RetryPolicy("3Gi", None, 0))
     '3Gi'
+    >>> memory_after(1, RetryPolicy("1048576Ki", "8Gi", 0))
+    '2097152Ki'
     """
     if policy.memory is None or policy.maximum_memory is None:
         return policy.memory
     amount, unit = split_quantity(policy.memory)
-    grown = f"{amount * _GROWTH**n_kills:g}{unit}"
+    # Never with an exponent, which Kubernetes takes for no number before a unit.
+    grown = f"{(amount * _GROWTH**n_kills):.3f}".rstrip("0").rstrip(".") + unit
     most = max(policy.memory, policy.maximum_memory, key=memory_bytes)
     return min(grown, most, key=memory_bytes)
