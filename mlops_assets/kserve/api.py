@@ -16,7 +16,7 @@ from typing import Any
 from mlops_assets.errors import ClusterApiError
 
 FIELD_MANAGER = "mlops-assets"
-_APPLY = "application/apply-patch+yaml"
+_APPLY = {"Content-Type": "application/apply-patch+yaml"}
 _ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.25
 
@@ -126,7 +126,7 @@ class ClusterApi:
 
     def read_headers(self, path: str) -> dict[str, str]:
         """The headers of the answer at a path, by their names in small letters."""
-        response = self._ask("GET", path, None, None, "application/json")
+        response = self._ask("GET", path, None, None, None)
         return {name.lower(): value for name, value in response.headers.items()}
 
     def send_json(self, method: str, path: str, body: Object) -> Object:
@@ -173,14 +173,15 @@ class ClusterApi:
         path: str,
         query: Mapping[str, str] | None = None,
         body: Object | None = None,
-        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> bytes:
-        """One call; sent again while that may help, for at most four times and one timeout."""
+        """One call; sent again while that may help, at most four times, none begun after the first
+        one's timeout."""
         deadline = time.monotonic() + self.timeout_seconds
         pause = self.first_pause_seconds
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._send(method, path, query, body, content_type)
+                return self._send(method, path, query, body, headers)
             except ClusterApiError as error:
                 late = time.monotonic() + pause > deadline
                 if attempt == _ATTEMPTS or late or not is_retryable(error):
@@ -195,9 +196,9 @@ class ClusterApi:
         path: str,
         query: Mapping[str, str] | None,
         body: Object | None,
-        content_type: str,
+        headers: Mapping[str, str] | None,
     ) -> bytes:
-        content: bytes = self._ask(method, path, query, body, content_type).data
+        content: bytes = self._ask(method, path, query, body, headers).data
         return content
 
     def _ask(
@@ -206,17 +207,18 @@ class ClusterApi:
         path: str,
         query: Mapping[str, str] | None,
         body: Object | None,
-        content_type: str,
+        headers: Mapping[str, str] | None,
     ) -> Any:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
+        sent = {"Content-Type": "application/json", "Accept": "application/json, */*"}
         try:
             response = self.client.call_api(
                 path,
                 method,
                 query_params=list((query or {}).items()),
-                header_params={"Content-Type": content_type, "Accept": "application/json, */*"},
+                header_params={**sent, **(headers or {})},
                 body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,

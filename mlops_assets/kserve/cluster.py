@@ -41,6 +41,7 @@ from mlops_assets.kserve.predicting import PredictCall
 from mlops_assets.kserve.validation import require_valid
 from mlops_assets.kserve.writing import ServiceWriter
 from mlops_assets.serving.backend import Declaration, ServiceStatus
+from mlops_assets.serving.prediction_log.records import probe_id
 from mlops_assets.serving.split import Split, require_split
 
 _ROUNDS = 10
@@ -228,9 +229,8 @@ class KServeCluster:
             raise ServingError(f"service {service}: no pod of revision {revision} is ready")
         pod = PODS.path(self._api.namespace, pods[0]["metadata"]["name"])
         path = f"{pod}:{PORT}/proxy/v1/models/{service}:predict"
-        answer: dict[str, Any] = json.loads(
-            self._api.call("POST", path, None, {"instances": list(rows)})
-        )
+        asked, headers = {"instances": list(rows)}, {"x-request-id": probe_id()}
+        answer: dict[str, Any] = json.loads(self._api.call("POST", path, None, asked, headers))
         return answer
 
     def delete(self, service: str) -> None:

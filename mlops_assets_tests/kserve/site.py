@@ -52,8 +52,8 @@ class Site:
     def edit(self, patch: dict[str, Any]) -> None:
         """Change the InferenceService as a person with kubectl does."""
         path = INFERENCE_SERVICES.path("default", "toy")
-        content_type = "application/merge-patch+json"
-        self.api.call("PATCH", path, {"fieldManager": "kubectl-edit"}, patch, content_type)
+        headers = {"Content-Type": "application/merge-patch+json"}
+        self.api.call("PATCH", path, {"fieldManager": "kubectl-edit"}, patch, headers)
         self.cluster.settle()
 
     def pods(self, revision: str) -> set[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from mlops_assets.errors import FieldConflictError, ServingError
 from mlops_assets.kserve.capabilities import Mode
+from mlops_assets.serving.prediction_log.records import PROBE_PREFIX
 from mlops_assets_tests.kserve.site import Site, running_site
 from mlops_assets_tests.kubernetes.faults import Fault
 from mlops_assets_tests.kubernetes.running import bare_service
@@ -265,6 +266,16 @@ def test_writers_who_come_at_once_leave_one_whole_declaration(
     assert told is not None
     assert told.percent in asked
     assert site.client().traffic("toy") == told.percent
+
+
+@pytest.mark.parametrize("revision", [None, "v1"], ids=["by_the_gateway", "by_the_api_server"])
+def test_what_the_platform_asks_is_known_as_its_own(
+    site: Site, positive_model: Path, revision: str | None
+) -> None:
+    """By the request's id, or monitoring would take examples for callers' rows."""
+    site.live(positive_model)
+    answer = site.client().predict("toy", [POSITIVE], revision=revision)
+    assert answer["id"].startswith(PROBE_PREFIX)
 
 
 def test_a_service_of_somebody_else_is_told_and_not_judged(site: Site) -> None:

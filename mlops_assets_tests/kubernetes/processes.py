@@ -27,7 +27,7 @@ from mlops_assets_tests.kubernetes.kubeconfig import write_kubeconfig
 from mlops_assets_tests.kubernetes.namespaces import first_process, isolation
 from mlops_assets_tests.kubernetes.objects import Objects, now_text
 from mlops_assets_tests.kubernetes.quantities import quantity
-from mlops_assets_tests.kubernetes.server import ApiServer, Pods
+from mlops_assets_tests.kubernetes.server import ApiServer, Pods, ProxiedCall
 from mlops_assets_tests.with_parent import with_parent
 
 _GRACE_SECONDS = 10.0
@@ -131,7 +131,7 @@ class Processes:
         path = self._log(pod)
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def ask(self, pod: Object, port: int, call: tuple[str, str, bytes]) -> tuple[int, bytes]:
+    def ask(self, pod: Object, port: int, call: ProxiedCall) -> tuple[int, bytes]:
         """Nothing listens in the pods of Jobs."""
         if not is_of_job(pod) and self.others is not None:
             return self.others.ask(pod, port, call)

@@ -36,14 +36,18 @@ class Call:
     user: str = ""  # as the bearer token says it: `<namespace>:<service account>`
 
 
+ProxiedCall = tuple[str, str, bytes, dict[str, str]]
+"""Method, path, body, and headers by their names in small letters."""
+
+
 class Pods(Protocol):
     """Whoever runs the pods."""
 
     def read_log(self, pod: Object, container: str, *, previous: bool) -> str:
         """A container's log, or that of its previous run."""
 
-    def ask(self, pod: Object, port: int, call: tuple[str, str, bytes]) -> tuple[int, bytes]:
-        """A pod's answer to (method, path, body): status and body."""
+    def ask(self, pod: Object, port: int, call: ProxiedCall) -> tuple[int, bytes]:
+        """A pod's answer to a call: status and body."""
 
 
 @dataclass(slots=True)
@@ -233,8 +237,9 @@ class _Handler(BaseHTTPRequestHandler):
                 text = "".join(text.splitlines(keepends=True)[-int(request.query["tailLines"]) :])
             self._send_bytes(200, text.encode(), "text/plain")
             return 200
+        headers = {header.lower(): value for header, value in self.headers.items()}
         status, content = state.pods.ask(
-            pod, int(port or 80), (self.command, f"/{request.rest}", raw)
+            pod, int(port or 80), (self.command, f"/{request.rest}", raw, headers)
         )
         self._send_bytes(status, content, "application/json")
         return status

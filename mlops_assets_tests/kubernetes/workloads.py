@@ -13,6 +13,7 @@ from mlops_assets_tests.kubernetes.containers import ContainerFailed, PredictorC
 from mlops_assets_tests.kubernetes.kinds import Object
 from mlops_assets_tests.kubernetes.objects import Objects, Write, now_text
 from mlops_assets_tests.kubernetes.refusal import Refusal
+from mlops_assets_tests.kubernetes.server import ProxiedCall
 from mlops_assets_tests.serving.rsgi import Response
 
 Outcome = Literal[
@@ -63,12 +64,11 @@ class Workloads:
             return Response(503, {}, b"no healthy upstream")
         return container.answer(method, path, body, headers)
 
-    def ask(self, pod: Object, port: int, call: tuple[str, str, bytes]) -> tuple[int, bytes]:
+    def ask(self, pod: Object, port: int, call: ProxiedCall) -> tuple[int, bytes]:
         """A pod's answer to a proxied call."""
         if port != PORT:
             return 502, b"nothing listens there"
-        headers = {"content-type": "application/json"}
-        found = self.answer(pod, *call, headers)
+        found = self.answer(pod, *call)
         return found.status, found.body
 
     def read_log(self, pod: Object, container: str, *, previous: bool) -> str:
