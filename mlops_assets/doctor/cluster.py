@@ -1,8 +1,9 @@
 """Examines a cluster: asks, and has `cluster_judgement.py` judge.
 
-Changes nothing: the one write is a dry run. What a right is missing for is unknown, not fine. From
-a laptop it sees what the API server shows; in a pod of the platform also storage, databases and
-names, since its environment says where they are.
+Changes nothing: the one write to the API server is a dry run, and the object that is put into the
+storage is removed again. What a right is missing for is unknown, not fine. From a laptop it sees
+what the API server shows; in a pod of the platform also storage, databases and names, since its
+environment says where they are.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,13 +16,14 @@ from mlops_assets.doctor import cluster_judgement as judgement
 from mlops_assets.doctor import reaching
 from mlops_assets.doctor.finding import Finding, Unanswered
 from mlops_assets.doctor.rights import Account, Right, rights_of
-from mlops_assets.errors import ClusterApiError, MlopsError
+from mlops_assets.errors import ClusterApiError, MlopsError, ServingError
 from mlops_assets.kserve.api import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     INFERENCE_SERVICES,
     ClusterApi,
     Collection,
+    is_retryable,
 )
 from mlops_assets.kserve.capabilities import Capabilities, Mode, read_capabilities
 from mlops_assets.kserve.manifest import API_VERSION, RUNTIME
@@ -65,13 +67,13 @@ def examine_cluster(examined: Examined, now: datetime | None = None) -> list[Fin
     if first.verdict == "broken" and isinstance(version, Unanswered):
         return [first]  # everything else would only repeat it
     environment = examined.environment or {}
-    groups = [*judgement.NEEDED_KINDS, *judgement.WANTED_KINDS]
-    capabilities: Capabilities | Unanswered = _try(lambda: read_capabilities(examined.api))
+    mode = examined.mode
+    groups = [*judgement.NEEDED_KINDS[mode], *judgement.WANTED_KINDS]
     return [
         first,
         judgement.judge_clock(_server_time(examined.api), now or datetime.now(UTC)),
-        *judgement.judge_kinds({group: _is_served(examined.api, group) for group in groups}),
-        judgement.judge_capabilities(capabilities, examined.mode),
+        *judgement.judge_kinds({group: _is_served(examined.api, group) for group in groups}, mode),
+        judgement.judge_capabilities(_read_capabilities(examined.api), mode),
         judgement.judge_rights(examined.account, _ask_rights(examined)),
         judgement.judge_webhook(_try_service(examined.models_api)),
         judgement.judge_there(
@@ -98,6 +100,16 @@ def _try(ask: Callable[[], T]) -> T | Unanswered:
         return Unanswered(str(error))
 
 
+def _read_capabilities(api: ClusterApi) -> Capabilities | str | Unanswered:
+    """What KServe can do; why there is none, in words; or why nobody knows."""
+    try:
+        return read_capabilities(api)
+    except ClusterApiError as error:
+        return Unanswered(str(error))
+    except ServingError as error:
+        return str(error)
+
+
 def _is_served(api: ClusterApi, group: str) -> bool | Unanswered:
     try:
         api.read_json(f"/apis/{group}")
@@ -121,7 +133,7 @@ def _server_time(api: ClusterApi) -> datetime | Unanswered:
 
 
 def _ask_rights(examined: Examined) -> dict[Right, bool | Unanswered]:
-    return {right: _may(examined, right) for right in rights_of(examined.account)}
+    return {right: _may(examined, right) for right in rights_of(examined.account, examined.mode)}
 
 
 def _may(examined: Examined, right: Right) -> bool | Unanswered:
@@ -166,8 +178,9 @@ def _try_service(api: ClusterApi) -> str | Unanswered:
     try:
         api.apply(INFERENCE_SERVICES, service, dry_run=True)
     except ClusterApiError as error:
-        is_right = error.status == 403 and "webhook" not in str(error)
-        return Unanswered(str(error)) if is_right or error.status in (0, 404) else str(error)
+        says_nothing = error.status in (403, 404) or is_retryable(error)
+        of_webhook = "webhook" in str(error)
+        return Unanswered(str(error)) if says_nothing and not of_webhook else str(error)
     return ""
 
 

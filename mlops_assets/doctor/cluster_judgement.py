@@ -10,13 +10,22 @@ from mlops_assets.doctor.rights import Right
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.capabilities import Capabilities, Mode, require_mode, require_shares
 
-OLDEST, NEWEST_TRIED = (1, 29), (1, 37)
-"""Kubernetes: preStop sleep is a field since 1.29; manifests are checked against 1.37's schemas."""
+OLDEST, NEWEST_TRIED = (1, 32), (1, 37)
+"""Kubernetes: KServe 0.21 asks for 1.32; manifests are checked against 1.37's schemas."""
 
-NEEDED_KINDS: Mapping[str, str] = {
+_KSERVE_KINDS = {
     "serving.kserve.io/v1beta1": "KServe: k8s/kind/install.sh kserve",
     "serving.kserve.io/v1alpha1": "KServe with its ServingRuntimes: k8s/kind/install.sh kserve",
-    "gateway.networking.k8s.io/v1": "Gateway API: k8s/kind/install.sh gateway",
+}
+NEEDED_KINDS: Mapping[Mode, Mapping[str, str]] = {
+    "Standard": {
+        **_KSERVE_KINDS,
+        "gateway.networking.k8s.io/v1": "Gateway API: k8s/kind/install.sh gateway",
+    },
+    "Knative": {
+        **_KSERVE_KINDS,
+        "serving.knative.dev/v1": "Knative Serving: k8s/kind/install.sh knative",
+    },
 }
 WANTED_KINDS: Mapping[str, str] = {
     "cert-manager.io/v1": "cert-manager, which KServe's webhooks get their certificate from",
@@ -45,11 +54,11 @@ def judge_api_server(version: str | Unanswered) -> Finding:
     return Finding(check, "fine", f"Kubernetes {version}")
 
 
-def judge_kinds(served: Mapping[str, bool | Unanswered]) -> list[Finding]:
+def judge_kinds(served: Mapping[str, bool | Unanswered], mode: Mode) -> list[Finding]:
     """The API groups that must be there, and those that are missed."""
     found = []
     for group, answer in served.items():
-        check, what = f"kinds of {group.split('/')[0]}", NEEDED_KINDS.get(group)
+        check, what = f"kinds of {group.split('/')[0]}", NEEDED_KINDS[mode].get(group)
         if isinstance(answer, Unanswered):
             mend = f"kubectl get --raw /apis/{group}"
             found.append(Finding(check, "unknown", answer.reason, mend))
@@ -63,10 +72,13 @@ def judge_kinds(served: Mapping[str, bool | Unanswered]) -> list[Finding]:
     return found
 
 
-def judge_capabilities(found: Capabilities | Unanswered, mode: Mode) -> Finding:
-    """What KServe can do for a rollout."""
+def judge_capabilities(found: Capabilities | str | Unanswered, mode: Mode) -> Finding:
+    """What KServe can do for a rollout; words say why there is none."""
     if isinstance(found, Unanswered):
-        return Finding("kserve", "broken", found.reason, "install KServe 0.21 or newer")
+        mend = "kubectl get --raw /openapi/v3/apis/serving.kserve.io/v1beta1"
+        return Finding("kserve", "unknown", found.reason, mend)
+    if isinstance(found, str):
+        return Finding("kserve", "broken", found, "install KServe 0.21 or newer")
     try:
         require_mode(found, mode)
         require_shares(found, mode, 1)
@@ -76,17 +88,18 @@ def judge_capabilities(found: Capabilities | Unanswered, mode: Mode) -> Finding:
 
 
 def judge_rights(account: str, answers: Mapping[Right, bool | Unanswered]) -> Finding:
-    """Whether the account may do what it is used for; all that is missing, at once."""
+    """Whether the account may do what it is used for; all that is missing, at once, also when
+    some of it could not be asked for."""
     check = f"rights of {account}"
-    unknown = [a.reason for a in answers.values() if isinstance(a, Unanswered)]
-    if unknown:
-        return Finding(check, "unknown", unknown[0], "kubectl auth can-i --list")
     missing = [
         f"{right.words} ({right.where})" for right, allowed in answers.items() if not allowed
     ]
     if missing:
         mend = "apply the Roles and RoleBindings of k8s/base again (access.yaml)"
         return Finding(check, "broken", f"missing: {', '.join(missing)}", mend)
+    unknown = [a.reason for a in answers.values() if isinstance(a, Unanswered)]
+    if unknown:
+        return Finding(check, "unknown", unknown[0], "kubectl auth can-i --list")
     return Finding(check, "fine", f"all {len(answers)} that the code uses")
 
 

@@ -110,10 +110,14 @@ def _check_sqlite(path: Path) -> str | Unanswered | None:
     if not path.is_file():
         return None
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as opened:
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as opened:
             return str(opened.execute("PRAGMA quick_check(1)").fetchone()[0])
     except sqlite3.Error as error:
-        return Unanswered(f"{path}: {error}")
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # without details
+        is_damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        words = f"{path}: {error}"
+        return words if is_damaged else Unanswered(words)  # locked by its writer, or not ours
 
 
 def _document_problems(project: Path) -> list[str]:

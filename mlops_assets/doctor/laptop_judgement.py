@@ -103,9 +103,11 @@ def judge_database(name: str, answer: str | Unanswered | None) -> Finding:
         return Finding(name, "fine", "not made yet")
     if answer == "ok":
         return Finding(name, "fine", "whole")
-    words = answer.reason if isinstance(answer, Unanswered) else answer
+    if isinstance(answer, Unanswered):
+        mend = "ask again; does the file belong to you, does another program write to it?"
+        return Finding(name, "unknown", answer.reason, mend)
     mend = "stop the platform and restore the file from a backup (docs/operations.md)"
-    return Finding(name, "broken", words, mend)
+    return Finding(name, "broken", answer, mend)
 
 
 def judge_documents(problems: Sequence[str]) -> Finding:

@@ -48,8 +48,10 @@ def _try_storage(environment: Mapping[str, str]) -> str | Unanswered | None:
 
         filesystem, path = open_filesystem(f"{uri.rstrip('/')}/doctor-{uuid.uuid4().hex}")
         filesystem.pipe_file(path, b"here")
-        same = filesystem.cat_file(path) == b"here"
-        filesystem.rm_file(path)
+        try:
+            same = filesystem.cat_file(path) == b"here"
+        finally:
+            filesystem.rm_file(path)
         if not same:
             raise OSError(f"{uri} gives back something else than was written")
         return f"{uri} takes, gives and removes an object"
@@ -69,15 +71,15 @@ def _ask_database(environment: Mapping[str, str]) -> str | Unanswered | None:
         port = int(environment.get("DAGSTER_PG_PORT", "5432"))
         url = URL.create(
             "postgresql",
-            username=environment.get("DAGSTER_PG_USER", "dagster"),
+            username="dagster",  # as in dagster.yaml
             password=environment.get("DAGSTER_PG_PASSWORD"),
             host=host,
             port=port,
-            database=environment.get("DAGSTER_PG_DB", "dagster"),
+            database="dagster",
         )
         limits = {
             "connect_timeout": int(_TIMEOUT_SECONDS),
-            "sslmode": environment.get("DAGSTER_PG_SSLMODE", "prefer"),
+            "sslmode": environment.get("PGSSLMODE", "prefer"),
         }
         engine = create_engine(url, connect_args=limits)
         try:
@@ -110,4 +112,5 @@ def _answer(what: str, ask: Callable[[], str]) -> str | Unanswered:
     try:
         return ask()
     except Exception as error:  # of whichever library reaches it; the words are the finding
-        return Unanswered(f"{what}: {type(error).__name__}: {str(error).splitlines()[0][:300]}")
+        words = next(iter(str(error).splitlines()), "")[:300]
+        return Unanswered(f"{what}: {type(error).__name__}: {words}")

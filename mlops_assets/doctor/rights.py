@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from mlops_assets.kserve.capabilities import Mode
+
 Account = Literal["run", "daemon", "webserver", "code-location"]
 """The service accounts `dagster-<account>`."""
 Where = Literal["platform", "models"]
@@ -26,7 +28,8 @@ class Right:
         return f"{self.verb} {self.resource}" + (f".{self.group}" if self.group else "")
 
 
-_RUNS: Mapping[Account, tuple[tuple[str, str, str], ...]] = {
+_Table = tuple[tuple[str, str, str], ...]  # group, resource, verbs
+_RUNS: Mapping[Account, _Table] = {
     "webserver": (("batch", "jobs", "delete"),),
     "daemon": (
         ("batch", "jobs", "create list delete"),
@@ -43,7 +46,7 @@ _RUNS: Mapping[Account, tuple[tuple[str, str, str], ...]] = {
     ),
     "code-location": (),
 }
-_SERVING: Mapping[Account, tuple[tuple[str, str, str], ...]] = {
+_SERVING: Mapping[Account, _Table] = {
     "run": (
         ("serving.kserve.io", "inferenceservices", "get patch delete"),
         ("", "configmaps", "get list create update delete"),
@@ -51,7 +54,6 @@ _SERVING: Mapping[Account, tuple[tuple[str, str, str], ...]] = {
         ("", "pods", "list"),
         ("", "pods/log", "get"),
         ("", "pods/proxy", "get create"),
-        ("gateway.networking.k8s.io", "httproutes", "get"),
     ),
     "code-location": (
         ("serving.kserve.io", "inferenceservices", "get"),
@@ -60,20 +62,27 @@ _SERVING: Mapping[Account, tuple[tuple[str, str, str], ...]] = {
         ("", "pods", "list"),
         ("", "pods/log", "get"),
         ("", "pods/proxy", "get"),
-        ("gateway.networking.k8s.io", "httproutes", "get"),
     ),
     "daemon": (),
     "webserver": (),
 }
 
 
-def rights_of(account: Account) -> Iterator[Right]:
-    """The rights that an account uses."""
-    tables: tuple[tuple[Where, Mapping[Account, tuple[tuple[str, str, str], ...]]], ...] = (
-        ("platform", _RUNS),
-        ("models", _SERVING),
+_ROUTER: Mapping[Mode, _Table] = {
+    "Standard": (("gateway.networking.k8s.io", "httproutes", "get"),),
+    "Knative": (("serving.knative.dev", "revisions", "list"),),
+}
+"""What says who gets which share, for those that look at services."""
+
+
+def rights_of(account: Account, mode: Mode = "Standard") -> Iterator[Right]:
+    """The rights that an account uses where KServe runs services in this mode."""
+    serving = _SERVING[account]
+    tables: tuple[tuple[Where, _Table], ...] = (
+        ("platform", _RUNS[account]),
+        ("models", serving + (_ROUTER[mode] if serving else ())),
     )
     for where, table in tables:
-        for group, resource, verbs in table[account]:
+        for group, resource, verbs in table:
             for verb in verbs.split():
                 yield Right(verb, group, resource, where)

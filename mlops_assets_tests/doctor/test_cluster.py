@@ -1,20 +1,25 @@
 """Each finding about a cluster, provoked on the emulated API server."""
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
+from fsspec import AbstractFileSystem
 from typer.testing import CliRunner
 
 from mlops_assets.cli.app import app
 from mlops_assets.doctor import cluster_judgement as judgement
+from mlops_assets.doctor import reaching
 from mlops_assets.doctor.cluster import TRUSTED_KEYS, Examined, examine_cluster
 from mlops_assets.doctor.finding import Finding, Unanswered
-from mlops_assets.doctor.rights import Right
+from mlops_assets.doctor.rights import Right, rights_of
 from mlops_assets.kserve.manifest import RUNTIME
 from mlops_assets_tests.kserve.site import Site, running_site
 from mlops_assets_tests.kubernetes.custom_kinds import certificate, service_monitor, serving_runtime
@@ -93,6 +98,28 @@ def test_a_dead_webhook_is_told_from_a_refusal(site: Site) -> None:
     assert (found.verdict, "cert-manager must have issued" in found.mend) == ("broken", True)
 
 
+def test_what_did_not_answer_is_unknown_and_not_to_be_installed(site: Site) -> None:
+    schema = "openapi/v3/apis/serving.kserve.io/v1beta1"
+    site.cluster.api.faults.order(Fault("get", schema, 503, times=4))
+    site.cluster.api.faults.order(Fault("patch", "inferenceservices", 429, times=4))
+    found = examine(site)
+    assert [found[check].verdict for check in ("kserve", "kserve webhook")] == ["unknown"] * 2
+
+
+def test_on_knative_nothing_of_gateway_api_is_asked_for() -> None:
+    with running_site("Knative", gateway_api=False) as site:
+        found = {each.check: each for each in examine_cluster(Examined(site.api, "default"))}
+        assert found["kinds of gateway.networking.k8s.io"].verdict == "broken"
+        examined = Examined(site.api, "default", mode="Knative")
+        found = {each.check: each for each in examine_cluster(examined)}
+    assert "kinds of gateway.networking.k8s.io" not in found
+    assert found["kinds of serving.knative.dev"].verdict == "fine"
+    assert found["kserve"].verdict == "fine"
+    asked = {right.resource for right in rights_of("run", "Knative")}
+    assert "revisions" in asked
+    assert "httproutes" not in asked
+
+
 def test_what_is_missing_is_told_with_what_to_apply(site: Site) -> None:
     objects = site.cluster.objects
     objects.delete(objects.kind("servingruntimes"), "default", RUNTIME)
@@ -156,9 +183,49 @@ def test_storage_database_and_servers_are_asked_where_the_environment_says(
     assert (broken.verdict, "MLOPS_STORAGE_URI" in broken.mend) == ("broken", True)
 
 
+def test_the_database_is_asked_as_securely_as_dagster_asks() -> None:
+    def answer(server: socket.socket) -> None:
+        caller, _ = server.accept()
+        with caller:
+            caller.recv(8)
+            caller.sendall(b"N")  # no TLS here
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, args=(server,), daemon=True).start()
+        port = str(server.getsockname()[1])
+        environment = {"DAGSTER_PG_HOST": "127.0.0.1", "DAGSTER_PG_PORT": port}
+        findings = reaching.examine({**environment, "PGSSLMODE": "require"})
+    found = {finding.check: finding for finding in findings}["database"].found
+    assert "SSL was required" in found
+
+
+class WriteOnly(AbstractFileSystem):  # type: ignore[misc]
+    """Storage whose keys may write and not read, and which then says nothing."""
+
+    protocol = "writeonly"
+    held: ClassVar[dict[str, bytes]] = {}
+
+    def pipe_file(self, path: str, value: bytes, **_: Any) -> None:
+        self.held[path] = value
+
+    def cat_file(self, path: str, **_: Any) -> bytes:
+        raise TimeoutError if path in self.held else FileNotFoundError(path)
+
+    def rm_file(self, path: str) -> None:
+        del self.held[path]
+
+
+def test_storage_that_fails_without_a_word_is_told_and_nothing_is_left_in_it() -> None:
+    fsspec.register_implementation("writeonly", WriteOnly, clobber=True)
+    findings = reaching.examine({"MLOPS_STORAGE_URI": "writeonly://bucket"})
+    found = {finding.check: finding for finding in findings}["storage"]
+    assert (found.verdict, found.found) == ("broken", "writeonly://bucket: TimeoutError: ")
+    assert WriteOnly.held == {}
+
+
 @pytest.mark.parametrize(
     ("version", "verdict"),
-    [("v1.28.9", "broken"), ("v1.29.0", "fine"), ("v1.37.1", "fine"), ("v1.38.0", "warning"),
+    [("v1.31.9", "broken"), ("v1.32.0", "fine"), ("v1.37.1", "fine"), ("v1.38.0", "warning"),
      ("v2", "unknown")],
 )  # fmt: skip
 def test_versions_of_kubernetes(version: str, verdict: str) -> None:
@@ -169,6 +236,9 @@ def test_a_right_that_could_not_be_asked_for_is_unknown_not_missing() -> None:
     right = Right("get", "", "pods", "models")
     assert judgement.judge_rights("run", {right: Unanswered("503")}).verdict == "unknown"
     assert judgement.judge_rights("run", {right: True}).verdict == "fine"
+    other = Right("list", "", "pods", "models")
+    both = judgement.judge_rights("run", {right: Unanswered("503"), other: False})
+    assert (both.verdict, both.found) == ("broken", "missing: list pods (models)")
 
 
 def test_the_command_examines_the_cluster_of_a_kubeconfig(site: Site, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Each finding about this machine, provoked."""
 
+import contextlib
 import json
 import os
 import socket
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -89,6 +91,18 @@ def test_a_damaged_database_is_told(place: Home) -> None:
     assert (found.verdict, str(place.mlflow_database) in found.found) == ("broken", True)
 
 
+def test_a_database_that_its_writer_has_locked_is_not_taken_for_a_damaged_one(home: Path) -> None:
+    """Its owner would be told to replace it by a backup. The name of the home is no address."""
+    place = Home(home.with_name("home #1?"))
+    place.root.mkdir()
+    with contextlib.closing(sqlite3.connect(place.mlflow_database)) as writer:
+        writer.execute("CREATE TABLE runs (id)")
+        assert examine(place)["mlflow database"].found == "whole"
+        writer.execute("BEGIN EXCLUSIVE")
+        found = examine(place)["mlflow database"]
+    assert (found.verdict, "locked" in found.found) == ("unknown", True)
+
+
 def test_a_clock_that_went_back_is_told(place: Home) -> None:
     (place.root / "results.json").write_text("{}")
     now = datetime.now(UTC)
@@ -139,7 +153,7 @@ def test_a_platform_whose_gateway_is_gone_is_told(place: Home) -> None:
             "broken",
             id="no_disk",
         ),
-        pytest.param(judgement.judge_database("d", Unanswered("x")), "broken", id="unreadable"),
+        pytest.param(judgement.judge_database("d", Unanswered("x")), "unknown", id="locked"),
         pytest.param(judgement.judge_database("d", "row 7 missing"), "broken", id="not_whole"),
     ],
 )
