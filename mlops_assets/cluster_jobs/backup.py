@@ -57,21 +57,31 @@ class Place:
                 yield found["Key"].removeprefix(self.prefix), (found["Size"], found["ETag"])
 
 
-def copy_objects(source: Place, target: Place) -> int:
-    """Copy what the target does not have; answers with how many. Nothing is deleted there."""
+def copy_objects(source: Place, target: Place) -> tuple[int, list[str]]:
+    """Copy what the target does not have. Nothing is deleted there.
+
+    Returns:
+        How many were copied, and the keys that were listed and gone before their turn came, as
+        files of the prediction log are once its table has no use for them.
+    """
     logs = dict(item for item in source.objects() if _LOGS in item[0])
     rest = dict(item for item in source.objects() if _LOGS not in item[0])
     there = dict(target.objects())
     missing = [
         key
         for part in (rest, logs)
-        for key, found in part.items()
-        if not is_same(found, there.get(key))
+        for key, listed in part.items()
+        if not is_same(listed, there.get(key))
     ]
+    gone = []
     for key in missing:
-        body = source.client.get_object(Bucket=source.bucket, Key=source.prefix + key)["Body"]
-        target.client.upload_fileobj(body, target.bucket, target.prefix + key)
-    return len(missing)
+        try:
+            found = source.client.get_object(Bucket=source.bucket, Key=source.prefix + key)
+        except source.client.exceptions.NoSuchKey:
+            gone.append(key)
+            continue
+        target.client.upload_fileobj(found["Body"], target.bucket, target.prefix + key)
+    return len(missing) - len(gone), gone
 
 
 def is_same(one: tuple[int, str], other: tuple[int, str] | None) -> bool:
@@ -161,22 +171,25 @@ def back_up(environment: Mapping[str, str], day: str) -> None:
             dumps.client.upload_file(str(file), dumps.bucket, f"{dumps.prefix}{file.name}")
             _tell(f"{name}: {file.stat().st_size:,} bytes to {dumps.prefix}{file.name}")
             file.unlink()
-    copied = copy_objects(platform_place(environment), backup_place(environment, _OBJECTS))
-    _tell(f"objects: {copied:,} copied to {_OBJECTS}")
+    copied, gone = copy_objects(platform_place(environment), backup_place(environment, _OBJECTS))
+    _tell(f"objects: {copied:,} copied to {_OBJECTS}, {len(gone):,} deleted meanwhile")
 
 
 def restore(environment: Mapping[str, str], day: str) -> None:
-    """Everything back, as of a day. Safe to repeat.
+    """The databases as of a day, and each object as it was copied last. Safe to repeat.
 
     Raises:
-        PlatformError: there are no dumps of that day, or a database refuses.
+        PlatformError: there are no dumps of that day, copies are deleted meanwhile, or a database
+            refuses.
     """
     dumps = backup_place(environment, f"databases/{day}/")
     kept = dict(dumps.objects())
     missing = [name for name in DATABASES if f"{name}.dump" not in kept]
     if missing:
         raise PlatformError(f"no dump of {', '.join(missing)} in {dumps.bucket}/{dumps.prefix}")
-    copied = copy_objects(backup_place(environment, _OBJECTS), platform_place(environment))
+    copied, gone = copy_objects(backup_place(environment, _OBJECTS), platform_place(environment))
+    if gone:
+        raise PlatformError(f"{len(gone):,} copies were deleted meanwhile, such as {gone[0]}")
     _tell(f"objects: {copied:,} copied back")
     with tempfile.TemporaryDirectory() as scratch:
         for name in DATABASES:

@@ -105,11 +105,30 @@ def test_a_second_night_copies_only_what_is_new(
 ) -> None:
     source = Place(storage.client, BUCKET)
     target = Place(storage.client, "copies", "objects/")
-    assert [copy_objects(source, target) for _ in range(2)] == [3, 0]
+    assert [copy_objects(source, target) for _ in range(2)] == [(3, []), (0, [])]
     storage.client.put_object(Bucket=BUCKET, Key="records/churn/features.json", Body=b"1")
-    assert copy_objects(source, target) == 1
+    assert copy_objects(source, target) == (1, [])
     storage.client.put_object(Bucket=BUCKET, Key="records/churn/features.json", Body=b"2")
-    assert copy_objects(source, target) == 1
+    assert copy_objects(source, target) == (1, [])
+
+
+def test_an_object_that_is_deleted_meanwhile_does_not_end_the_night(
+    environment: dict[str, str], storage: ObjectStorage
+) -> None:
+    """The sink deletes files of the prediction log that no table has a use for."""
+    lost, kept = "lake/t/1.parquet", ["lake/t/_delta_log/0.json", "mlflow/m/model.onnx"]
+    client = storage.client
+
+    def delete(**_: object) -> None:
+        client.delete_object(Bucket=BUCKET, Key=lost)
+
+    client.meta.events.register_first("before-call.s3.GetObject", delete)
+    try:
+        copied = copy_objects(Place(client, BUCKET), Place(client, "copies", "objects/"))
+    finally:
+        client.meta.events.unregister("before-call.s3.GetObject", delete)
+    assert copied == (2, [lost])
+    assert [key for key, _ in Place(client, "copies", "objects/").objects()] == kept
 
 
 def test_logs_of_tables_are_copied_after_the_files_that_they_name(
