@@ -31,7 +31,7 @@ from mlops_assets.kserve.capabilities import (
     require_mode,
     require_shares,
 )
-from mlops_assets.kserve.judgement import build_status
+from mlops_assets.kserve.judgement import blocked_by, build_status
 from mlops_assets.kserve.manifest import PORT, revision_name
 from mlops_assets.kserve.observation import Observed, observe
 from mlops_assets.kserve.owned import ChangedMeanwhileError, OwnedText
@@ -58,6 +58,8 @@ class ClusterSettings:
             themselves; the host then goes along as a header.
         take_over: Overwrite fields that somebody else set; else they are refused and named.
         room_seconds: How long a pod may wait for a node with room.
+        settle_seconds: How long an awaited service may still be told in KServe's words about its
+            former declaration.
         poll_seconds: Pause between two looks at a service that is awaited.
         pods: What pods are besides; None: as KServe makes them.
     """
@@ -66,6 +68,7 @@ class ClusterSettings:
     ingress: str | None = None
     take_over: bool = False
     room_seconds: float = 10.0
+    settle_seconds: float = 10.0
     poll_seconds: float = 1.0
     pods: PodSettings | None = None
 
@@ -148,7 +151,8 @@ class KServeCluster:
 
         An API server that does not answer for a while is waited for too.
         """
-        deadline = time.monotonic() + timeout_seconds
+        began = time.monotonic()
+        deadline = began + timeout_seconds
         reason = "not looked at yet"
         while True:
             try:
@@ -157,7 +161,11 @@ class KServeCluster:
                 status = build_status(observed, self._patience())
                 if status is not None and status.phase == "ready":
                     return status
-                if status is not None and status.phase == "failed":
+                is_old_news = (
+                    blocked_by(observed) is not None
+                    and time.monotonic() < began + self._settings.settle_seconds
+                )
+                if status is not None and status.phase == "failed" and not is_old_news:
                     raise ServingError(f"service {service}: {status.reason}")
                 reason = reason if status is None else status.reason
                 if observed.edited_shares is None:

@@ -62,9 +62,9 @@ def build_status(observed: Observed, patience: Patience) -> ServiceStatus | None
 def _judge(
     observed: Observed, declared: Declared, revisions: Sequence[RevisionStatus]
 ) -> tuple[Phase, str]:
-    blocked = _blocked(observed)
-    if blocked:
-        return "failed", f"revision {declared.stable} failed: {blocked}"
+    reason = blocked_by(observed)
+    if reason:
+        return "failed", f"revision {declared.stable} failed: {reason}"
     wanted = [revision for revision in revisions if revision.name in declared.blocks]
     for revision in wanted:
         if revision.phase == "failed":
@@ -87,8 +87,12 @@ def _url_of(observed: Observed) -> str:
     return status.get("url") or ""
 
 
-def _blocked(observed: Observed) -> str | None:
-    """Why KServe does not even make pods: no runtime fits, or the object contradicts itself."""
+def blocked_by(observed: Observed) -> str | None:
+    """Why KServe does not even make pods: no runtime fits, or the object contradicts itself.
+
+    Its words do not tell of which declaration they are: just after a new one they may be about the
+    former.
+    """
     status = (observed.service or {}).get("status", {}).get("modelStatus") or {}
     if status.get("transitionStatus") != "InvalidSpec":
         return None

@@ -155,6 +155,42 @@ def test_a_controller_that_is_late_does_not_make_an_old_ready_count(
     assert backend.wait_ready("toy", 2, 60.0).ready_revision == "v2"
 
 
+def block(site: Site) -> None:
+    """KServe says that it has no runtime for the service, and then nothing more."""
+    site.cluster.settle()
+    site.cluster.paused.set()
+    failure = {"reason": "NoSupportingRuntime", "message": "No runtime found"}
+    said = {"modelStatus": {"transitionStatus": "InvalidSpec", "lastFailureInfo": failure}}
+    objects, status = site.cluster.objects, site.service()["status"]
+    kind = objects.kind("inferenceservices")
+    objects.set_status(kind, "default", "toy", {**status, **said})
+
+
+def test_a_service_for_which_kserve_has_no_runtime_is_told_so(
+    site: Site, positive_model: Path, negative_model: Path
+) -> None:
+    site.live(positive_model)
+    block(site)
+    backend = site.client(settle_seconds=0.0)
+    backend.apply(toy_manifest(negative_model, 2, digest="b" * 64))
+    with pytest.raises(ServingError, match="v2 failed: NoSupportingRuntime: No runtime found"):
+        backend.wait_ready("toy", 2, 60.0)
+
+
+def test_what_kserve_said_of_the_former_declaration_does_not_fail_the_new_one(
+    site: Site, positive_model: Path, negative_model: Path
+) -> None:
+    site.live(positive_model)
+    block(site)
+    backend = site.client(settle_seconds=60.0)
+    backend.apply(toy_manifest(negative_model, 2, digest="b" * 64))
+    with pytest.raises(ServingError, match=r"not ready in 0.1 s: .*NoSupportingRuntime"):
+        backend.wait_ready("toy", 2, 0.1)  # nobody has read it yet
+    site.cluster.paused.clear()
+    site.cluster.order("v2", "run")
+    assert backend.wait_ready("toy", 2, 60.0).ready_revision == "v2"
+
+
 def test_an_outage_of_the_api_server_does_not_fail_a_healthy_version(
     site: Site, positive_model: Path
 ) -> None:
