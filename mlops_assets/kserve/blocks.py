@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_assets.errors import ServingError
-from mlops_assets.kserve.manifest import ENTITY_KEY
+from mlops_assets.kserve.manifest import ENTITY_KEY, LOG_RETENTION
 from mlops_assets.serving.gateway.routing import STICKY_HEADER, STICKY_SALT
 from mlops_assets.serving.split import Split
 
@@ -25,10 +25,9 @@ _NOT_OF_PODS = (
     "minReplicas", "maxReplicas", "scaleTarget", "scaleMetric", "autoScaling",
     "deploymentStrategy", "canaryTrafficPercent", "name",
 )  # fmt: skip
-
-
-# Read by the local gateway alone; on a cluster they would restart the pods for nothing.
-_GATEWAY_ONLY = (ENTITY_KEY, STICKY_HEADER, STICKY_SALT)
+# Read by the gateway and the sink of one machine; on a cluster they would restart the pods for
+# nothing.
+_NOT_SENT = (ENTITY_KEY, LOG_RETENTION, STICKY_HEADER, STICKY_SALT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class Declared:
         """The InferenceService for a cluster, with this `spec`."""
         metadata = copy.deepcopy(dict(self.manifest["metadata"]))
         given = metadata.get("annotations") or {}
-        kept = {name: value for name, value in given.items() if name not in _GATEWAY_ONLY}
+        kept = {name: value for name, value in given.items() if name not in _NOT_SENT}
         metadata["annotations"] = {**kept, MODE: mode}
         return {**self.manifest, "metadata": metadata, "spec": copy.deepcopy(dict(spec))}
 

@@ -10,6 +10,7 @@ import pytest
 
 from mlops_assets.errors import FieldConflictError, ServingError
 from mlops_assets.kserve.capabilities import Mode
+from mlops_assets.kserve.manifest import ENTITY_KEY, LOG_RETENTION
 from mlops_assets.serving.prediction_log.records import PROBE_PREFIX
 from mlops_assets_tests.kserve.site import Site, running_site
 from mlops_assets_tests.kubernetes.faults import Fault
@@ -66,12 +67,13 @@ def test_a_rollout_step_by_step_restarts_no_pod(
     assert (site.pods("v1"), site.pods("v2")) == before
 
 
-def test_what_only_the_local_gateway_reads_is_not_sent_to_the_pods(
-    site: Site, positive_model: Path
+@pytest.mark.parametrize("annotation", [ENTITY_KEY, LOG_RETENTION])
+def test_what_only_one_machine_reads_is_not_sent_to_the_pods(
+    site: Site, positive_model: Path, annotation: str
 ) -> None:
     declared = site.live(positive_model)
     before = site.pods("v1")
-    keyed = {**declared["metadata"]["annotations"], "mlops-assets/entity-key": "x0"}
+    keyed = {**declared["metadata"]["annotations"], annotation: "86400"}
     again = {**declared, "metadata": {**declared["metadata"], "annotations": keyed}}
     site.client().apply(again)
     site.client().wait_ready("toy", 1, 60.0)
