@@ -52,7 +52,12 @@ class PredictCall:
             raise ServingError(
                 f"{self.service} answered {response.status_code}: {_reason_of(response)}"
             )
-        answer: dict[str, Any] = response.json()
+        try:
+            answer: dict[str, Any] = response.json()
+        except ValueError as error:
+            raise ServingError(
+                f"{call} answered with no JSON, as a page to log in at would: {response.text[:100]}"
+            ) from error
         return answer
 
 
