@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_assets.errors import ClusterApiError
-from mlops_assets.kserve.api import ClusterApi, Collection, connect
+from mlops_assets.kserve.api import CONFIG_MAPS, ClusterApi, Collection, connect
 from mlops_assets.modeling.signing import SIGNING_KEY, key_id
 
 PLATFORM, MODELS = "mlops", "mlops-models"
 _SECRET = Collection("secrets", "Secret")
-_CONFIG_MAP = Collection("configmaps", "ConfigMap")
 
 Values = Mapping[str, str]
 Found = Mapping[str, Values]
@@ -128,7 +127,7 @@ SECRETS = (
     Planned(MODELS, "sink-token", _same(PLATFORM, "sink-token")),
     Planned(MODELS, "prediction-log-key", _random("key")),
     Planned(PLATFORM, "mlops-signing-key", _signing_key),
-    Planned(MODELS, "mlops-trusted-keys", _trusted_key, kind=_CONFIG_MAP),
+    Planned(MODELS, "mlops-trusted-keys", _trusted_key, kind=CONFIG_MAPS),
 )
 
 
@@ -162,7 +161,7 @@ def _read(api: ClusterApi, planned: Planned) -> Values | None:
     if content is None:
         return None
     data: Mapping[str, str] = content.get("data") or {}
-    if planned.kind is _CONFIG_MAP:
+    if planned.kind is CONFIG_MAPS:
         return data
     return {key: base64.b64decode(value).decode() for key, value in data.items()}
 

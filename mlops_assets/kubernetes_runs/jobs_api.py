@@ -9,11 +9,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from mlops_assets.errors import ClusterApiError
-from mlops_assets.kserve.api import ClusterApi, Collection, is_retryable
+from mlops_assets.kserve.api import PODS, ClusterApi, Collection, is_retryable
 from mlops_assets.kubernetes_runs.worker import Object, Worker, lacks_pod_that_works
 
 JOBS = Collection("jobs", "Job", "batch")
-PODS = Collection("pods", "Pod")
 EVENTS = Collection("events", "Event")
 RUN_LABEL = "dagster/run-id"
 _LONGEST_PAUSE_SECONDS = 10.0

@@ -20,8 +20,8 @@ from dagster._daemon.auto_run_reexecution.auto_run_reexecution import (
 )
 from dagster._daemon.daemon import DaemonIterator, IntervalDaemon
 
-from mlops_assets.kserve.api import ClusterApi
-from mlops_assets.kubernetes_runs.jobs_api import JOBS, PODS, RUN_LABEL
+from mlops_assets.kserve.api import PODS, ClusterApi
+from mlops_assets.kubernetes_runs.jobs_api import JOBS, RUN_LABEL
 from mlops_assets.kubernetes_runs.launcher import KubernetesRunLauncher
 from mlops_assets.kubernetes_runs.reaping import (
     WILL_RETRY_TAG,

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 from dagster_graphql import DagsterGraphQLClient
 
-from mlops_assets.kserve.api import ClusterApi
-from mlops_assets.kubernetes_runs.jobs_api import PODS, RUN_LABEL
+from mlops_assets.kserve.api import PODS, ClusterApi
+from mlops_assets.kubernetes_runs.jobs_api import RUN_LABEL
 from mlops_assets.resources.serving import serving_from
 
 
