@@ -109,6 +109,9 @@ class PrometheusMetrics:
                 timeout=self._timeout_seconds,
                 trust_env=False,
             )
+        except httpx.HTTPError as error:
+            raise ServingError(f"Prometheus at {self._url} did not answer: {error!r}") from error
+        try:
             content: Any = response.json()
             if content["status"] != "success":
                 raise ServingError(
@@ -116,9 +119,10 @@ class PrometheusMetrics:
                 )
             result = content["data"]["result"]
             samples = [(item["metric"], float(item["value"][1])) for item in result]
-        except (httpx.HTTPError, ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, IndexError) as error:
             raise ServingError(
-                f"Prometheus at {self._url} did not answer as it should: {error!r}"
+                f"Prometheus at {self._url} did not answer as it should: {response.status_code} "
+                f"{response.text[:200]!r}"
             ) from error
         return [(labels, value) for labels, value in samples if math.isfinite(value)]
 

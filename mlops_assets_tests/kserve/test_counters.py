@@ -198,7 +198,8 @@ def test_no_series_is_not_zero_and_not_a_number_is_no_number() -> None:
     ("status", "content", "words"),
     [
         (400, {"status": "error", "error": "parse error"}, "refused .*parse error"),
-        (200, "gone", "did not answer as it should"),
+        (200, "gone", "did not answer as it should: 200 .*gone"),
+        (401, "Unauthorized", "did not answer as it should: 401 .*Unauthorized"),
         (200, {"status": "success"}, "did not answer as it should"),
     ],
 )
