@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from mlops_assets.modeling.manifest import FeatureField
 
 _BINS = 64
-_MOST_ROWS = 200_000  # the newest ones; more change no score by 0.001
+_MOST_ROWS = 200_000  # the last of the frame; more change no score by 0.001
 _SHRINKAGE = 1.0  # rows of the average that each bin is given beside its own
 
 Floats = NDArray[np.float64]
@@ -90,7 +90,7 @@ def _score(
         return None
     score = float(np.mean(known))
     if values.dtype == pl.Float64:
-        line = values.fill_null(values.median()).to_numpy()
+        line = values.fill_null(values.median() or 0.0).to_numpy()
         straight = [_along(line, truth, scorer) for truth in truths.T]
         score = max(score, float(np.mean(straight)))
     return round(score, 6)
@@ -104,7 +104,8 @@ def _bin(values: pl.Series) -> Codes:
         return values.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
     numbers = values.to_numpy()
     known = numbers[~np.isnan(numbers)]
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    inner = np.linspace(0, 1, _BINS + 1)[1:-1]
+    edges = np.unique(np.quantile(known, inner)) if known.size else known
     bins = np.searchsorted(edges, numbers, side="left") + 1
     return np.where(np.isnan(numbers), 0, bins)
 
@@ -131,8 +132,8 @@ def _crossed(
 def _along(line: Floats, truth: Floats, scorer: Callable[[Floats, Floats], float | None]) -> float:
     """Score of the number itself, upwards or downwards; a straight line fitted for regression."""
     if scorer is _auc:
-        upwards = _auc(line, truth) or 0.5
-        return max(upwards, 1 - upwards)
+        upwards = _auc(line, truth)
+        return 0.5 if upwards is None else max(upwards, 1 - upwards)
     if np.ptp(line) == 0:
         return 0.0
     return float(np.corrcoef(line, truth)[0, 1] ** 2)
@@ -151,7 +152,8 @@ def _auc(scores: Floats, truth: Floats) -> float | None:
 
 
 def _r_squared(predicted: Floats, truth: Floats) -> float | None:
-    spread = ((truth - truth.mean()) ** 2).sum() if truth.size else 0.0
-    if spread == 0:
+    """Share of the spread that is explained; None when all numbers are the same."""
+    if truth.size == 0 or np.ptp(truth) == 0:
         return None
+    spread = ((truth - truth.mean()) ** 2).sum()
     return float(1 - ((truth - predicted) ** 2).sum() / spread)

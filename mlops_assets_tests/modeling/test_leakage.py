@@ -2,6 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mlops_assets.modeling import leakage
 from mlops_assets.modeling.leakage import assess_leakage, score_columns
 from mlops_assets.modeling.manifest import FeatureField
 
@@ -59,6 +60,31 @@ def test_numbers_are_scored_by_the_share_that_is_explained() -> None:
     assert score(pl.Series(LATENT), "number", target, classes=False) == pytest.approx(1.0)
     noise = pl.Series(RNG.normal(size=N))
     assert score(noise, "number", target, classes=False) == pytest.approx(0, abs=0.05)
+
+
+def test_few_rows_that_fall_with_the_target_score_as_those_that_rise_with_it() -> None:
+    """In 40 rows no bin holds two, so only the line through them tells."""
+    target = pl.Series([0] * 20 + [1] * 20)
+    rising = pl.Series(range(40)).cast(pl.Float64)
+    assert score(rising, "number", target) == score(-rising, "number", target) == 1.0
+
+
+def test_a_number_that_is_missing_in_all_rows_that_are_looked_at_knows_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leakage, "_MOST_ROWS", 20)
+    ended = pl.Series([1.0, 2.0] * 10 + [None] * 20)
+    assert score(ended, "number", pl.Series([0, 0, 1, 1] * 10)) == 0.5
+    numbers = pl.Series([i / 7 for i in range(40)])
+    assert score(ended, "number", numbers, classes=False) == pytest.approx(0, abs=0.2)
+
+
+def test_a_half_of_the_rows_without_different_numbers_leaves_a_score_unknown() -> None:
+    """The mean of 0.1, seven times, is not 0.1."""
+    field = FeatureField(name="x", kind="number")
+    frame = pl.DataFrame({"x": [float(i) for i in range(14)]})
+    target = pl.Series([0.1, 0.2] * 6 + [0.1, 0.9])
+    assert score_columns(frame, [field], target, classes=False) == {"x": None}
 
 
 def test_too_few_rows_score_unknown() -> None:
