@@ -35,7 +35,8 @@ class Calibration(_Record):
             deviations of the target. None when unknown.
         by_chance: The error that perfectly calibrated predictions would show on average on as many
             rows; small samples are never calibrated by the numbers.
-        bins: Ten bins of equal count, ascending by prediction.
+        bins: Ten bins of equal count, ascending by prediction; none of too few rows, or where an
+            answer is no number.
         reason: Why the error is unknown; empty when it is known.
     """
 
@@ -57,12 +58,11 @@ def assess_calibration(truth: NDArray[np.generic], answers: Floats, task: Task) 
     count. By chance, a bin's mean differs from its expectation by the mean of a half-normal.
     """
     if len(answers) < _FEWEST_ROWS:
-        return Calibration(
-            error=None,
-            by_chance=None,
-            bins=[],
-            reason=f"unknown on {len(answers):,} rows, at least {_FEWEST_ROWS} are needed",
-        )
+        return _unknown(f"unknown on {len(answers):,} rows, at least {_FEWEST_ROWS} are needed")
+    is_finite = np.isfinite(answers.reshape(len(answers), -1)).all(axis=1)
+    if not is_finite.all():
+        n_others = len(answers) - int(is_finite.sum())
+        return _unknown(f"unknown, since {n_others:,} of {len(answers):,} answers are no number")
     if task == "regression":
         return _of_numbers(truth.astype(np.float64), answers)
     if task == "binary":
@@ -71,6 +71,10 @@ def assess_calibration(truth: NDArray[np.generic], answers: Floats, task: Task) 
         chosen = answers.argmax(axis=1)
         predicted, observed = answers.max(axis=1), (chosen == truth).astype(np.float64)
     return _of_probabilities(observed, predicted)
+
+
+def _unknown(reason: str) -> Calibration:
+    return Calibration(error=None, by_chance=None, bins=[], reason=reason)
 
 
 def _of_probabilities(observed: Floats, predicted: Floats) -> Calibration:
@@ -86,7 +90,7 @@ def _of_probabilities(observed: Floats, predicted: Floats) -> Calibration:
 def _of_numbers(truth: Floats, predicted: Floats) -> Calibration:
     bins = _describe(truth, predicted)
     spread = float(truth.std())
-    if spread == 0:
+    if np.ptp(truth) == 0:  # the deviation of 0.1, thirty times, is not 0
         reason = f"unknown, since the target is {truth[0]} in all {truth.size:,} rows"
         return Calibration(error=None, by_chance=None, bins=bins, reason=reason)
     errors = predicted - truth

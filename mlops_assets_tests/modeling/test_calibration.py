@@ -3,6 +3,7 @@ import pytest
 
 from mlops_assets.modeling.calibration import assess_calibration
 from mlops_assets.modeling.metrics import Floats
+from mlops_assets.spec.data import Task
 
 
 def two(probability: Floats) -> Floats:
@@ -63,7 +64,18 @@ def test_few_rows_say_nothing(n_rows: int, known: bool) -> None:
     assert ("unknown on 19 rows" in found.reason) is not known
 
 
-def test_a_constant_target_has_no_scale() -> None:
-    found = assess_calibration(np.ones(50), np.zeros(50), "regression")
+@pytest.mark.parametrize("number", [1.0, 0.1])
+def test_a_constant_target_has_no_scale(number: float) -> None:
+    found = assess_calibration(np.full(30, number), np.zeros(30), "regression")
     assert found.error is None
-    assert "the target is 1.0 in all 50 rows" in found.reason
+    assert f"the target is {number} in all 30 rows" in found.reason
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_an_answer_that_is_no_number_leaves_the_error_unknown(task: Task) -> None:
+    answers = np.linspace(0.1, 0.9, 40)
+    answers[[3, 5]] = np.nan
+    given = answers if task == "regression" else two(answers)
+    found = assess_calibration(np.arange(40) % 2, given, task)
+    assert (found.error, found.by_chance, found.bins) == (None, None, [])
+    assert found.reason == "unknown, since 2 of 40 answers are no number"

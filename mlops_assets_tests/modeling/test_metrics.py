@@ -108,6 +108,21 @@ def test_rows_of_one_class_leave_metrics_of_classes_unknown(metric: Metric, know
     assert np.isfinite(statistic(np.ones((4, 1)))).all() == known
 
 
+@pytest.mark.parametrize("answer", [np.nan, np.inf], ids=["not_a_number", "infinite"])
+@pytest.mark.parametrize("metric", [*metrics_of("binary"), *metrics_of("regression")])
+def test_an_answer_that_is_no_number_leaves_every_metric_unknown(
+    metric: Metric, answer: float
+) -> None:
+    two, numbers = TWO.copy(), PREDICTED.copy()
+    two[7, 1] = numbers[7] = answer
+    statistic = (
+        class_statistic(metric, BINARY, two)
+        if metric in metrics_of("binary")
+        else number_statistic(metric, NUMBERS, numbers)
+    )
+    assert not np.isfinite(statistic(ONCE)).any()
+
+
 @pytest.mark.parametrize("metric", metrics_of("binary"))
 def test_nothing_is_known_of_no_rows(metric: Metric) -> None:
     assert np.isnan(class_statistic(metric, BINARY, TWO)(np.zeros((N, 1)))).all()
