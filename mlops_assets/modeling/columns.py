@@ -55,7 +55,8 @@ def as_number(values: pl.Series, rows: pl.Series) -> pl.Series:
 
 
 def as_category(values: pl.Series) -> pl.Series:
-    """Text; the empty text is missing. Whole numbers read the same as integer and as float.
+    """Text; the empty text is missing. A whole number reads the same as integer and as float,
+    whatever stands beside it: so callers send it, and so a champion knows it from other rows.
 
     Raises:
         FeatureError: a time or a nested value.
@@ -65,12 +66,14 @@ def as_category(values: pl.Series) -> pl.Series:
             f"column {values.name} holds {values.dtype}, allowed: text, numbers or booleans; parts "
             "of a time go under features.datetime"
         )
-    if values.dtype.is_float():
-        values = values.fill_nan(None)
-        whole = (values.abs() < 2**53) & (values == values.round())
-        if whole.all():  # of those that are not missing
-            values = values.cast(pl.Int64)
-    return _blank_as_null(values.cast(pl.String))
+    texts = _float_text(values.fill_nan(None)) if values.dtype.is_float() else values
+    return _blank_as_null(texts.cast(pl.String))
+
+
+def _float_text(values: pl.Series) -> pl.Series:
+    whole = ((values.abs() < 2**53) & (values == values.round())).fill_null(False)
+    integers = values.set(~whole, None).cast(pl.Int64).cast(pl.String)
+    return integers.fill_null(values.cast(pl.String))
 
 
 def as_boolean(values: pl.Series, rows: pl.Series) -> pl.Series:

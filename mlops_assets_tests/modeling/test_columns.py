@@ -50,7 +50,8 @@ def test_what_is_no_number_is_named(given: list[object], told: str) -> None:
         pytest.param(["a", "", None], ["a", None, None], id="empty_text_is_missing"),
         pytest.param([1, 2], ["1", "2"], id="integers"),
         pytest.param([1.0, None], ["1", None], id="whole_floats_read_as_integers"),
-        pytest.param([1.5, 2.0], ["1.5", "2.0"], id="other_floats"),
+        pytest.param([1.5, 2.0, -0.0], ["1.5", "2", "0"], id="whole_ones_among_others_too"),
+        pytest.param([1e20], ["1e+20"], id="beyond_integers"),
         pytest.param([True], ["true"], id="booleans"),
     ],
 )
