@@ -31,12 +31,13 @@ class Slice:
 
 
 def cut_slices(frame: pl.DataFrame, columns: list[str]) -> list[Slice]:
-    """Every slice of every declared column, largest first within a column."""
+    """Every slice of every declared column, largest first within a column, then by name."""
     slices = []
     for column in columns:
         values = frame[column if column in frame.columns else SLICE_PREFIX + column]
         labels = _label(values)
-        common = labels.value_counts(sort=True).head(_MOST_VALUES)[labels.name].to_list()
+        counts = labels.value_counts().sort("count", labels.name, descending=[True, False])
+        common = counts.head(_MOST_VALUES)[labels.name].to_list()
         labels = labels.set(~labels.is_in(common), OTHERS)
         for label in [*common, OTHERS]:
             rows = (labels == label).arg_true().to_numpy().astype(np.int64)
@@ -57,12 +58,19 @@ def _label(values: pl.Series) -> pl.Series:
 def _label_numbers(values: pl.Series) -> pl.Series:
     distinct = values.drop_nulls().unique()
     if distinct.len() <= _MOST_NUMBERS:
-        names = {number: f"{number:g}" for number in distinct.to_list()}
-        return values.replace_strict(names, return_dtype=pl.String)
+        return values.replace_strict(_names(distinct.to_list()), return_dtype=pl.String)
     edges = [values.quantile(share) for share in (0, 0.25, 0.5, 0.75, 1)]
-    ordered = sorted({edge for edge in edges if edge is not None})
+    names = _names(sorted({edge for edge in edges if edge is not None}))
     labels = pl.repeat(None, values.len(), dtype=pl.String, eager=True)
-    for low, high in pairwise(ordered):
+    for low, high in pairwise(names):
         inside = (values >= low) & (values <= high) & labels.is_null()
-        labels = labels.set(inside.fill_null(False), f"{low:g} to {high:g}")
+        labels = labels.set(inside.fill_null(False), f"{names[low]} to {names[high]}")
     return labels.alias(values.name)
+
+
+def _names(numbers: list[float]) -> dict[float, str]:
+    """Six digits of each, or all of them where six do not tell the numbers apart."""
+    names = {number: f"{number:g}" for number in numbers}
+    if len(set(names.values())) < len(names):
+        names = {number: f"{number:.17g}" for number in numbers}
+    return names
