@@ -230,21 +230,28 @@ def signing_key_id(signing_key: Path) -> str:
 
 
 def ensure_key_pair(folder: Path) -> bool:
-    """Make the key pair of a folder unless it has one. Returns whether it was made.
+    """Make the key pair of a folder unless it has one. Returns whether its private key was made.
 
-    Two processes at a time agree on the key of the one that was first.
+    Two processes at a time agree on the key of the one that was first. A public key that a kill
+    left out is written by the next call.
     """
-    if (folder / SIGNING_KEY).is_file():
+    signing_key = folder / SIGNING_KEY
+    if signing_key.is_file() and any((folder / TRUSTED).glob("*.pem")):
         return False
-    made = _new_key()
-    aside = write_aside(folder / SIGNING_KEY, _private_pem(made))
+    is_made = not signing_key.is_file() and _link_new_key(signing_key)
+    _trust(folder, _read_signing_key(signing_key).public_key())
+    return is_made
+
+
+def _link_new_key(signing_key: Path) -> bool:
+    """Make a private key; False when another process was first."""
+    aside = write_aside(signing_key, _private_pem(_new_key()))
     try:
-        os.link(aside, folder / SIGNING_KEY)
-    except FileExistsError:  # another process was first
+        os.link(aside, signing_key)
+    except FileExistsError:
         return False
     finally:
         aside.unlink()
-        _trust(folder, _read_signing_key(folder / SIGNING_KEY).public_key())
     return True
 
 

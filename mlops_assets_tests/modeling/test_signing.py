@@ -180,6 +180,16 @@ def test_a_key_pair_is_made_once_and_only_its_owner_reads_the_private_key(keys: 
     assert sorted(path.name for path in keys.iterdir()) == [SIGNING_KEY, TRUSTED]
 
 
+def test_a_key_whose_public_half_a_kill_left_out_is_trusted_by_the_next_call(
+    package: Path, keys: Path
+) -> None:
+    before = signing_key_id(keys / SIGNING_KEY)
+    shutil.rmtree(keys / TRUSTED)
+    assert not ensure_key_pair(keys)
+    assert signing_key_id(keys / SIGNING_KEY) == before
+    assert load(package, keys) == "toy"
+
+
 def test_processes_that_make_a_key_pair_at_once_agree(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
