@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 MODEL_DIGEST = "mlops.model_digest"
 """Tag of logged models and of versions: SHA-256 of the model's canonical content."""
 
-VALUE_LIMIT = 5_000
-"""Characters of a tag or parameter; the server refuses longer ones."""
-
 _SQLITE = "sqlite:///"
 
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlparse
 from pydantic import BaseModel, ConfigDict
 
 from mlops_assets.errors import RegistryError
-from mlops_assets.modeling.mlflow_connection import MODEL_DIGEST, VALUE_LIMIT, MlflowConnection
+from mlops_assets.modeling.mlflow_connection import MODEL_DIGEST, MlflowConnection
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
@@ -49,23 +49,23 @@ class MlflowRegistry(MlflowConnection):
     ) -> RegisteredVersion:
         """A version of a model, with the alias `challenger` unless it is the champion.
 
-        The same digest gives the same version: a second call changes its tags at most.
+        The same digest gives the same version: a second call changes its tags at most. Tags are
+        kept whole, since later evaluations read them (`SplitRule`).
 
         Raises:
-            RegistryError: the server refused.
+            RegistryError: the server refused, such as a tag of more than 100,000 characters.
         """
         from mlflow.exceptions import MlflowException
 
         try:
             self._ensure_registered_model(name)
             version = self.version_of_digest(name, model_digest)
-            wanted = {key: value[:VALUE_LIMIT] for key, value in tags.items()}
             if version is None:
                 created = self.client.create_model_version(
-                    name, uri, mlflow_run_id, tags={**wanted, MODEL_DIGEST: model_digest}
+                    name, uri, mlflow_run_id, tags={**tags, MODEL_DIGEST: model_digest}
                 )
                 version = _registered(created)
-            for key, value in wanted.items():
+            for key, value in tags.items():
                 if version.tags.get(key) != value:
                     self.client.set_model_version_tag(name, str(version.version), key, value)
             champion = self.version_of_alias(name, CHAMPION)
@@ -94,13 +94,19 @@ class MlflowRegistry(MlflowConnection):
                 self.client.delete_registered_model_alias(name, alias)
 
     def version(self, name: str, version: int) -> RegisteredVersion:
-        """One version. Raises RegistryError when there is none."""
+        """One version.
+
+        Raises:
+            RegistryError: there is none, or the server did not answer.
+        """
         from mlflow.exceptions import MlflowException
 
         try:
             return _registered(self.client.get_model_version(name, str(version)))
         except MlflowException as error:
-            raise RegistryError(f"{name} version {version}: not in {self.uri}") from error
+            is_absent = error.error_code == "RESOURCE_DOES_NOT_EXIST"
+            told = f"not in {self.uri}" if is_absent else f"{self.uri} answered {error}"
+            raise RegistryError(f"{name} version {version}: {told}") from error
 
     def version_of_alias(self, name: str, alias: str) -> RegisteredVersion | None:
         """The version that an alias names, or None."""

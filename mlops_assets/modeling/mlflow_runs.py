@@ -5,6 +5,7 @@ Not here: what is logged (`training.py`, `evaluation.py`, `plots.py`, `card.py`)
 """
 
 import contextlib
+import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from mlops_assets.errors import RegistryError, SigningKeyError
-from mlops_assets.modeling.mlflow_connection import MODEL_DIGEST, VALUE_LIMIT, MlflowConnection
+from mlops_assets.modeling.mlflow_connection import MODEL_DIGEST, MlflowConnection
 from mlops_assets.modeling.signing import sign_package
 
 _BATCH_LIMIT = 100  # of MLflow's log_batch
+_VALUE_LIMIT = 5_000  # characters of a parameter or tag that are kept; MLflow refuses 6,001
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class MlflowRuns(MlflowConnection):
         from mlflow.entities import Param
 
         known = self.client.get_run(run_id).data.params
-        new = [Param(k, str(v)[:VALUE_LIMIT]) for k, v in parameters.items() if k not in known]
+        new = [Param(k, str(v)[:_VALUE_LIMIT]) for k, v in parameters.items() if k not in known]
         for start in range(0, len(new), _BATCH_LIMIT):
             self.client.log_batch(run_id, params=new[start : start + _BATCH_LIMIT])
 
@@ -87,7 +89,7 @@ class MlflowRuns(MlflowConnection):
         """Tags of a run; a present one is replaced."""
         from mlflow.entities import RunTag
 
-        self.client.log_batch(run_id, tags=[RunTag(k, v[:VALUE_LIMIT]) for k, v in tags.items()])
+        self.client.log_batch(run_id, tags=[RunTag(k, v[:_VALUE_LIMIT]) for k, v in tags.items()])
 
     def log_dataset(self, run_id: str, name: str, digest: str, source: str, schema: str) -> None:
         """The data that a run was trained on, as MLflow's dataset input."""
@@ -101,7 +103,7 @@ class MlflowRuns(MlflowConnection):
                         name=name,
                         digest=digest[:36],  # MLflow's limit; the whole one is a tag of the run
                         source_type="delta",
-                        source=f'{{"uri": "{source}"}}',
+                        source=json.dumps({"uri": source}),
                         schema=schema,
                     ),
                     [InputTag("mlflow.data.context", "training")],
@@ -144,7 +146,8 @@ class MlflowRuns(MlflowConnection):
 
         names = sorted(entry.path for entry in self.client.list_artifacts(run_id, folder))
         if len(names) > most:
-            repository = get_artifact_repository(self.client.get_run(run_id).info.artifact_uri)
+            uri = self.client.get_run(run_id).info.artifact_uri
+            repository = get_artifact_repository(uri, tracking_uri=self.uri)
             for name in names[:-most]:
                 repository.delete_artifacts(name)
 

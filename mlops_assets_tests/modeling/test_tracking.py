@@ -1,4 +1,9 @@
+import contextlib
+import json
 import shutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -99,6 +104,20 @@ def test_the_same_digest_gives_the_same_version(tracking: Tracking) -> None:
     assert aliases(tracking) == {"challenger": 2}
 
 
+def test_a_long_tag_of_a_version_is_kept_whole(tracking: Tracking) -> None:
+    """The split rule of a wide model is one, and is read again at each later evaluation."""
+    split = json.dumps([f"column_{i}" for i in range(1_500)])
+    assert register(tracking, "aa", split=split).tags["split"] == split
+
+
+def test_a_server_that_does_not_answer_is_no_missing_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(RegistryError, match=r"churn version 1: http://127\.0\.0\.1:9 answered"):
+        Tracking("http://127.0.0.1:9").version("churn", 1)
+
+
 def test_promotion_moves_the_aliases_and_repeats_without_harm(tracking: Tracking) -> None:
     register(tracking, "aa")
     tracking.promote("churn", 1)
@@ -140,18 +159,77 @@ def test_a_logged_package_keeps_its_place(tracking: Tracking, tmp_path: Path) ->
     with tracking.run("churn", IDENTITY, "x") as run_id:
         model_id, uri = tracking.log_package(run_id, package, "aa")
         tracking.log_metrics(run_id, {"roc_auc": 0.7}, model_id)
-        tracking.log_dataset(run_id, "churn", "d" * 64, "file:///lake", "{}")
+        tracking.log_dataset(run_id, "churn", "d" * 64, 'file:///the "lake"', "{}")
         tracking.log_files(run_id, {"card.md": b"# card", "plots/roc.png": b"png"})
     with tracking.package(uri) as directory:
         signed = read_signed_manifest(directory, read_trusted_keys(trusted_keys()))
     assert signed.files == {"model.onnx": file_digest(package / "model.onnx")}
     run = tracking.client.get_run(run_id)
     assert run.data.metrics == {"roc_auc": 0.7}
-    assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
+    dataset = run.inputs.dataset_inputs[0].dataset
+    assert dataset.digest == "d" * 36
+    assert json.loads(dataset.source) == {"uri": 'file:///the "lake"'}
     assert {f.path for f in tracking.client.list_artifacts(run_id)} == {"card.md", "plots"}
     assert tracking.run_url(run_id) == (
         f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs/{run_id}"
     )
+
+
+def test_of_a_folder_of_a_run_the_newest_files_are_kept(tracking: Tracking) -> None:
+    with tracking.run("churn", IDENTITY, "x") as run_id:
+        tracking.log_files(run_id, {f"pages/{day}.html": b"" for day in ("03", "01", "02")})
+        for most in (3, 2, 2):
+            tracking.keep_newest(run_id, "pages", most)
+        kept = [entry.path for entry in tracking.client.list_artifacts(run_id, "pages")]
+    assert kept == ["pages/02.html", "pages/03.html"]
+
+
+def test_files_are_removed_through_the_server_that_keeps_them() -> None:
+    with proxying_server("01.html", "02.html", "03.html") as (url, removed):
+        Tracking(url).keep_newest("r1", "pages", 1)
+    assert removed == [
+        f"/api/2.0/mlflow-artifacts/artifacts/7/r1/artifacts/pages/{day}.html"
+        for day in ("01", "02")
+    ]
+
+
+@contextlib.contextmanager
+def proxying_server(*files: str) -> Iterator[tuple[str, list[str]]]:
+    """An MLflow server that keeps the artifacts of its runs: its URL, and what was deleted."""
+    info = {"run_id": "r1", "status": "RUNNING", "artifact_uri": "mlflow-artifacts:/7/r1/artifacts"}
+    removed: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            listed = [{"path": name, "is_dir": False, "file_size": 1} for name in files]
+            of_run = self.path.startswith("/api/2.0/mlflow/runs/get?")
+            self.reply(json.dumps({"run": {"info": info}} if of_run else {"files": listed}))
+
+        def do_POST(self) -> None:
+            self.reply("{}")  # the run has no logged models
+
+        def do_DELETE(self) -> None:
+            removed.append(self.path)
+            self.reply("{}")
+
+        def reply(self, text: str) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Nothing: the test reads what was removed."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", removed
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_no_model_is_stored_unsigned(tracking: Tracking, tmp_path: Path) -> None:
