@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-_OF_THE_WRITER = {"__id__", "_skops_version", "protocol"}  # in a schema, and no part of the model
+_OF_THE_WRITER = {"__id__", "_skops_version", "protocol"}  # in skops's nodes, no part of the model
 
 
 def model_digest(pipeline: Any) -> str:
@@ -45,12 +45,14 @@ def _canonical(node: Any, names: dict[str, str]) -> Any:
         return [_canonical(item, names) for item in node]
     if not isinstance(node, dict):
         return node
+    if "__loader__" not in node:  # attributes of an object, or items of a dict
+        return {key: _canonical(value, names) for key, value in node.items()}
     kept = {
         key: names[value] if key == "file" else _canonical(value, names)
         for key, value in node.items()
         if key not in _OF_THE_WRITER
     }
-    if node.get("__loader__") == "SetNode":  # a set's order depends on the process
+    if node["__loader__"] == "SetNode":  # a set's order depends on the process
         kept["content"] = sorted(kept["content"], key=lambda item: json.dumps(item, sort_keys=True))
     return kept
 

@@ -70,6 +70,18 @@ def test_another_seed_changes_the_digest_of_a_forest(fitted: dict[str, FittedMod
     assert model_digest(fit("forest", 1).pipeline) != model_digest(fitted["forest"].pipeline)
 
 
+@pytest.mark.parametrize("name", ["protocol", "file"])
+def test_an_attribute_counts_whatever_its_name_means_to_skops(
+    fitted: dict[str, FittedModel], name: str
+) -> None:
+    digests = set()
+    for value in (4, 5):
+        changed = copy.deepcopy(fitted["logistic"].pipeline)
+        setattr(changed["estimator"], name, value)
+        digests.add(model_digest(changed))
+    assert len(digests) == 2
+
+
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_a_model_that_was_stored_and_read_has_the_same_digest(
     fitted: dict[str, FittedModel], name: str
