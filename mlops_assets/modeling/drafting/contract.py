@@ -99,7 +99,7 @@ def _draft_range(profile: ColumnProfile, fields: dict[str, Field], told: list[st
 
 def _plain(number: float) -> int | float:
     """Without the digits that binary fractions add: 0.30000000000000004 is 0.3."""
-    rounded = float(f"{number:.6g}")
+    rounded = float(f"{number:.14g}")
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
 
 

@@ -23,6 +23,12 @@ def fields(values: list[Any]) -> dict[str, Any]:
         pytest.param(list(range(-10, 11)), -30, 30, id="around_zero"),
         pytest.param([0.1 * i for i in range(11)], 0, 2, id="fractions"),
         pytest.param([*range(100), 10**9], 0, 200, id="without_what_is_far_out"),
+        pytest.param(
+            list(range(1_380_003_000, 1_380_003_300)),
+            1_380_002_700,
+            1_380_003_600,
+            id="seconds_of_a_few_minutes",
+        ),
     ],
 )
 def test_a_range_reaches_as_far_again_as_what_was_seen(
