@@ -90,10 +90,11 @@ def _as_labels(values: pl.Series) -> pl.Series:
         return values.cast(pl.Int64)
     if values.dtype.is_float():
         whole = values.cast(pl.Int64, strict=False)
-        if bool((whole.cast(pl.Float64) == values).fill_null(False).all()):
+        others = values.filter(~(whole.cast(pl.Float64) == values).fill_null(False))
+        if others.is_empty():
             return whole
         raise FeatureError(
-            f"target {values.name} holds numbers such as {values[0]}, allowed: text, integers or "
+            f"target {values.name} holds numbers such as {others[0]}, allowed: text, integers or "
             "booleans; for numbers use task regression"
         )
     if values.dtype in (pl.Categorical, pl.Enum):
