@@ -111,7 +111,7 @@ def _compare(evaluation: Evaluation, other: ContestantName) -> tuple[float | Non
     told = f"{metric} {describe(candidate)} against the {other}'s {describe(against)}"
     if gain.low is None:
         return None, f"unknown: {gain.reason}; {told}"
-    on = f"on {evaluation.n_rows:,} rows with {evaluation.confidence:.0%} confidence"
+    on = f"on {evaluation.n_rows:,} rows with {100 * evaluation.confidence:g}% confidence"
     return gain.low, f"{told}: the gain is {describe(gain)} {on}"
 
 
@@ -126,7 +126,8 @@ def _slices(evaluation: Evaluation, gate: SlicesGate) -> GateResult:
     worst = max(known, key=lambda part: known[part], default=None)
     value = known[worst] if worst else None
     if not evaluation.slices:
-        told, passed = "no slices are declared, or no row judges", evaluation.n_rows > 0
+        passed = evaluation.n_rows > 0
+        told = "no slices are declared" if passed else "unknown: no row judges"
     elif unknown:
         named = ", ".join(f"{part.column}={part.value}" for part in unknown[:5])
         told, passed = f"unknown on {len(unknown)} of {len(judged)} slices: {named}", False

@@ -146,6 +146,12 @@ LOSS: dict[str, Any] = {
         ),
         pytest.param("slices", evidence(), True, None, "no slices are declared", id="no_slices"),
         pytest.param(
+            "slices", evidence(n_rows=0), False, None, "unknown: no row judges", id="no_rows"
+        ),
+        pytest.param(
+            "beats_baseline", evidence(confidence=0.995), True, 0.18, "with 99.5%", id="confidence"
+        ),
+        pytest.param(
             "slices",
             with_slices(("rock", 100, near(0.58)), ("jazz", 300, near(0.7))),
             True,
