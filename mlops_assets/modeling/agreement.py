@@ -117,14 +117,13 @@ def _judge(difference: NDArray[np.floating[Any]], n_mismatches: int) -> OnnxAgre
         f"{n_rows:,} rows, with missing and unknown values: {n_mismatches:,} labels differ, "
         f"{n_beyond:,} rows differ by more than {TOLERANCE:g}, the largest by {largest:.2g}"
     )
-    if n_mismatches or n_beyond > SHARE_BEYOND * n_rows or largest > LARGEST:
-        allowed = f"0 labels, {SHARE_BEYOND:.1%} of rows and {LARGEST} at most"
-        reason = f"answers differ from scikit-learn's on {told}; allowed: {allowed}"
-    else:
-        reason = f"answers as scikit-learn does on {told}"
+    usable = n_mismatches == 0 and n_beyond <= SHARE_BEYOND * n_rows and largest <= LARGEST
+    allowed = f"0 labels, {SHARE_BEYOND:.1%} of rows and {LARGEST} at most"
     return OnnxAgreement(
-        usable=reason.startswith("answers as"),
-        reason=reason,
+        usable=usable,
+        reason=f"answers as scikit-learn does on {told}"
+        if usable
+        else f"answers differ from scikit-learn's on {told}; allowed: {allowed}",
         n_rows=n_rows,
         label_mismatches=n_mismatches,
         share_beyond_tolerance=n_beyond / n_rows if n_rows else 0.0,

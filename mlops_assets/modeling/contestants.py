@@ -52,9 +52,10 @@ def load_contestant(
     Raises:
         UnsafeModelError: the package is not what its manifest says.
     """
+    manifest = read_manifest(directory)
     return Contestant(
-        pipeline=load_package(directory, allowed=spec.model.trusted_types),
-        manifest=read_manifest(directory),
+        pipeline=load_package(directory, allowed=spec.model.trusted_types, manifest=manifest),
+        manifest=manifest,
         split=split,
         version=version,
         directory=directory,
