@@ -16,15 +16,8 @@ import polars as pl
 _OF_THE_WRITER = {"__id__", "_skops_version", "protocol"}  # in skops's nodes, no part of the model
 
 
-def model_digest(pipeline: Any) -> str:
-    """SHA-256 of a fitted pipeline's content: its structure, its settings and its arrays."""
-    import skops.io
-
-    return skops_digest(skops.io.dumps(pipeline))
-
-
 def skops_digest(archive: bytes) -> str:
-    """SHA-256 of the content of a skops file.
+    """SHA-256 of the content of a skops file: a model's structure, its settings and its arrays.
 
     The schema counts without ids (an object stands in full wherever it is used, so they add
     nothing); files of the archive count by their content, not by their name, which is an id.

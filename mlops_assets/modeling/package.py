@@ -7,8 +7,6 @@ The directory holds `MLmodel`, `model.skops`, `model.onnx` when it answers as sc
 import contextlib
 import hashlib
 import logging
-import os
-import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -51,10 +49,10 @@ _N_EXAMPLES = 3
 def write_package(
     directory: Path, fitted: FittedModel, built: BuiltFrame, spec: ModelSpec
 ) -> ModelManifest:
-    """Write a fitted model to a new directory: aside first, then renamed.
+    """Write a fitted model to a new directory, the manifest last: without one it is no package.
 
     Args:
-        directory: Must not exist, or hold a package that is replaced.
+        directory: Is not there yet, or is empty.
         fitted: The model.
         built: The training frame; its validation rows decide whether ONNX answers the same.
         spec: The document.
@@ -63,27 +61,26 @@ def write_package(
         TrainingError: the model needs a type that a predictor would refuse to construct.
     """
     rows = built.frame.filter(built.frame[VALIDATES])
-    with _written_aside(directory) as aside:
-        trusted = _save(aside, fitted, rows, spec)
-        agreement = _export(aside, fitted, rows, spec)
-        manifest = ModelManifest(
-            model=spec.name,
-            task=fitted.task,
-            features=fitted.features,
-            classes=fitted.classes,
-            positive=fitted.positive,
-            model_digest=skops_digest((aside / SKOPS_FILE).read_bytes()),
-            files={
-                path.relative_to(aside).as_posix(): file_digest(path)
-                for path in sorted(aside.rglob("*"))
-                if path.is_file()
-            },
-            trusted_types=trusted,
-            onnx=agreement,
-            inputs=onnx_inputs(fitted.features) if agreement.usable else [],
-            example=_examples(rows, fitted.features),
-        )
-        (aside / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+    trusted = _save(directory, fitted, rows, spec)
+    agreement = _export(directory, fitted, rows, spec)
+    manifest = ModelManifest(
+        model=spec.name,
+        task=fitted.task,
+        features=fitted.features,
+        classes=fitted.classes,
+        positive=fitted.positive,
+        model_digest=skops_digest((directory / SKOPS_FILE).read_bytes()),
+        files={
+            path.relative_to(directory).as_posix(): file_digest(path)
+            for path in sorted(directory.rglob("*"))
+            if path.is_file()
+        },
+        trusted_types=trusted,
+        onnx=agreement,
+        inputs=onnx_inputs(fitted.features) if agreement.usable else [],
+        example=_examples(rows, fitted.features),
+    )
+    (directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
     return manifest
 
 
@@ -137,30 +134,7 @@ def _construct(path: Path, archive: bytes, manifest: ModelManifest, allowed: Seq
         ) from error
 
 
-@contextlib.contextmanager
-def _written_aside(directory: Path) -> Iterator[Path]:
-    """A folder beside the directory that takes its place when all went well.
-
-    Folders that a killed process left are removed first.
-    """
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    for left in directory.parent.glob(f".{directory.name}.*.aside"):
-        shutil.rmtree(left, ignore_errors=True)
-    aside = directory.parent / f".{directory.name}.{os.getpid()}.aside"
-    try:
-        yield aside
-        if directory.exists():
-            old = directory.parent / f".{directory.name}.{os.getpid()}.old.aside"
-            directory.rename(old)
-            aside.rename(directory)
-            shutil.rmtree(old)
-        else:
-            aside.rename(directory)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _save(aside: Path, fitted: FittedModel, rows: pl.DataFrame, spec: ModelSpec) -> list[str]:
+def _save(directory: Path, fitted: FittedModel, rows: pl.DataFrame, spec: ModelSpec) -> list[str]:
     """Write MLflow's layout, and return the types that a loader must trust."""
     import mlflow.sklearn
     import skops.io
@@ -176,7 +150,7 @@ def _save(aside: Path, fitted: FittedModel, rows: pl.DataFrame, spec: ModelSpec)
         warnings.simplefilter("ignore")  # hints for people who choose formats themselves
         mlflow.sklearn.save_model(
             fitted.pipeline,
-            str(aside),
+            str(directory),
             serialization_format="skops",
             skops_trusted_types=needed,
             pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
@@ -210,7 +184,9 @@ def _signature(fitted: FittedModel) -> "ModelSignature":
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(answer)]))
 
 
-def _export(aside: Path, fitted: FittedModel, rows: pl.DataFrame, spec: ModelSpec) -> OnnxAgreement:
+def _export(
+    directory: Path, fitted: FittedModel, rows: pl.DataFrame, spec: ModelSpec
+) -> OnnxAgreement:
     """Write `model.onnx` when it answers as scikit-learn does; say why when not."""
     if not spec.model.onnx:
         return OnnxAgreement(usable=False, reason="switched off by model.onnx")
@@ -220,7 +196,7 @@ def _export(aside: Path, fitted: FittedModel, rows: pl.DataFrame, spec: ModelSpe
         return OnnxAgreement(usable=False, reason=str(error))
     agreement = check_agreement(fitted.pipeline, graph, rows, fitted.features, fitted.task)
     if agreement.usable:
-        (aside / ONNX_FILE).write_bytes(graph)
+        (directory / ONNX_FILE).write_bytes(graph)
     return agreement
 
 

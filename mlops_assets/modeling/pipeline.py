@@ -8,7 +8,6 @@ Numbers are rounded to 32 bits before anything else sees them and go on as 64 bi
 and ONNX, whose tensors are 32 bits wide, compare the same numbers with the same thresholds.
 """
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,6 @@ from mlops_assets.spec import ModelSpec, PreprocessingSpec
 
 PREPARE, ESTIMATOR = "prepare", "estimator"
 NUMBERS, BOOLEANS, CATEGORIES = "numbers", "booleans", "categories"
-MISSING_CATEGORY = ""  # what a missing category is inside the model
-
-_TYPES = {"number": pl.Float64(), "category": pl.String(), "boolean": pl.Boolean()}
 
 
 def make_pipeline(spec: ModelSpec, features: list[FeatureField]) -> Any:
@@ -100,17 +96,6 @@ def _category_steps(declared: PreprocessingSpec) -> Any:
     else:
         encoder = OneHotEncoder(handle_unknown="ignore")
     return Pipeline([*steps, ("encode", encoder)])
-
-
-def input_frame(rows: Iterable[Mapping[str, object]], features: list[FeatureField]) -> pl.DataFrame:
-    """Rows by feature name as the frame that the pipeline takes; absent features are missing."""
-    listed = list(rows)
-    return pl.DataFrame(
-        {
-            field.name: pl.Series([row.get(field.name) for row in listed], dtype=_TYPES[field.kind])
-            for field in features
-        }
-    )
 
 
 def select_features(frame: pl.DataFrame, features: list[FeatureField]) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlops_assets.modeling.digest import model_digest
+from mlops_assets.modeling.digest import skops_digest
 from mlops_assets.modeling.features import build_frame
 from mlops_assets.modeling.training import FittedModel, train
 from mlops_assets_tests.modeling.toy import document, rows
@@ -28,6 +28,12 @@ ESTIMATORS: dict[str, dict[str, Any]] = {
 def fit(name: str, seed: int = 0) -> FittedModel:
     spec = document(model={**ESTIMATORS[name], "seed": seed})
     return train(spec, build_frame(rows(200).lazy(), spec))
+
+
+def model_digest(pipeline: Any) -> str:
+    import skops.io
+
+    return skops_digest(skops.io.dumps(pipeline))
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,10 @@ import polars as pl
 import pytest
 
 from mlops_assets.modeling.features import build_frame
-from mlops_assets.modeling.manifest import FeatureField
-from mlops_assets.modeling.pipeline import PREPARE, input_frame, select_features
+from mlops_assets.modeling.pipeline import PREPARE, select_features
 from mlops_assets.modeling.training import FittedModel, train
 from mlops_assets_tests.modeling.conftest import PackagedModel
-from mlops_assets_tests.modeling.toy import document, rows
+from mlops_assets_tests.modeling.toy import document, input_frame, rows
 
 
 def fit(**preprocessing: Any) -> FittedModel:
@@ -104,9 +103,3 @@ def test_rare_and_unknown_categories_share_a_column(genre: str, encoded: list[in
 @pytest.mark.parametrize(("genre", "code"), [(None, 0), ("folk", 1), ("never heard", -1)])
 def test_categories_are_ordinal(genre: str | None, code: int) -> None:
     assert prepare(fit(encoding="ordinal"), {"genre": genre})[3] == code
-
-
-def test_a_frame_is_made_of_rows_by_name() -> None:
-    fields = [FeatureField(name="b", kind="boolean"), FeatureField(name="n", kind="number")]
-    made = input_frame([{"n": 1, "else": 2}, {"b": True, "n": None}], fields)
-    assert made.to_dicts() == [{"b": None, "n": 1.0}, {"b": True, "n": None}]

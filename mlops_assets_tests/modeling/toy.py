@@ -1,11 +1,13 @@
 """A small dataset with every kind of column, and the document of a model on it."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from mlops_assets.modeling.manifest import FeatureField
 from mlops_assets.spec import ModelSpec
 
 START = datetime(2022, 9, 1, tzinfo=UTC)
@@ -37,6 +39,18 @@ def rows(n_rows: int = 600, seed: int = 0) -> pl.DataFrame:
     return frame.with_columns(
         frame[name].set(gone.shuffle(seed=place), None)
         for place, name in enumerate(("age", "genre", "alone"))
+    )
+
+
+def input_frame(rows: Iterable[Mapping[str, object]], features: list[FeatureField]) -> pl.DataFrame:
+    """Rows by feature name as the frame that a pipeline takes; absent features are missing."""
+    types = {"number": pl.Float64(), "category": pl.String(), "boolean": pl.Boolean()}
+    listed = list(rows)
+    return pl.DataFrame(
+        {
+            field.name: pl.Series([row.get(field.name) for row in listed], dtype=types[field.kind])
+            for field in features
+        }
     )
 
 
