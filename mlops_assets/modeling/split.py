@@ -164,10 +164,15 @@ def canonical_text(values: pl.Series) -> pl.Series:
     integers into floats; other floats are the decimal form of their bits, which no library's
     rounding can change; times are microseconds since 1970, UTC.
 
+    Raises:
+        FeatureError: lists, records, bytes, times of day or lengths of time.
+
     >>> canonical_text(pl.Series([5.0, None, -0.5])).to_list()
     ['5', None, 'f-4620693217682128896']
     """
     dtype = values.dtype
+    if dtype.is_nested() or dtype in (pl.Binary, pl.Time, pl.Duration):
+        raise FeatureError(f"column {values.name} of type {dtype} cannot identify a row")
     if dtype == pl.Decimal:
         values, dtype = values.cast(pl.Float64), pl.Float64()
     if dtype.is_float():
@@ -177,8 +182,6 @@ def canonical_text(values: pl.Series) -> pl.Series:
     if dtype.is_temporal():
         values = values.cast(pl.Datetime("us")) if dtype == pl.Date else values
         return values.dt.epoch("us").cast(pl.String)
-    if dtype.is_nested() or dtype == pl.Binary:
-        raise FeatureError(f"column {values.name} of type {dtype} cannot identify a row")
     return values.cast(pl.String)
 
 

@@ -1,5 +1,5 @@
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import polars as pl
 import pytest
@@ -92,9 +92,10 @@ def test_values_have_one_text_however_they_are_typed(
     assert canonical_text(values).to_list() == text
 
 
-def test_nested_values_identify_nothing() -> None:
-    with pytest.raises(FeatureError, match="cannot identify"):
-        canonical_text(pl.Series("tags", [[1]]))
+@pytest.mark.parametrize("value", [[1], b"a", time(12, 30), timedelta(days=1)], ids=type)
+def test_nested_values_and_times_without_a_day_identify_nothing(value: object) -> None:
+    with pytest.raises(FeatureError, match=r"column tags of type .* cannot identify a row"):
+        canonical_text(pl.Series("tags", [value]))
 
 
 @pytest.mark.parametrize(
