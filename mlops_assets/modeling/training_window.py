@@ -60,8 +60,9 @@ def choose_training_window(
     oldest, told = _oldest(times, declared, champion_until)
     kept = times.filter(times >= oldest).len() if oldest is not None else 0
     if oldest is None or kept < declared.minimum_rows:
-        oldest = times[max(times.len() - declared.minimum_rows, 0)]
-        told = f"{told}, which leaves {kept:,}; so many that there are {declared.minimum_rows:,}"
+        n_wanted = min(declared.minimum_rows, times.len())
+        oldest = times[times.len() - n_wanted]
+        told = f"{told}, which leaves {kept:,}; so many that there are {n_wanted:,}"
         kept = times.filter(times >= oldest).len()
     return TrainingWindow(
         oldest_at=oldest,

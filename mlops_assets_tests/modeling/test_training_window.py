@@ -51,6 +51,13 @@ def test_since_the_champion_only_newer_rows_train() -> None:
     assert choose(START + timedelta(days=400), keep="since_champion", minimum_rows=15)[0] == 15
 
 
+def test_the_reason_tells_how_many_rows_there_are_when_fewer_than_the_minimum() -> None:
+    declared = TrainingWindowSpec.model_validate({"keep": "duration", "duration": "7d"})
+    window = choose_training_window(FRAME, declared, None)
+    assert (window.n_rows, window.n_left_out) == (90, 0)
+    assert window.reason.endswith("which leaves 7; so many that there are 90")
+
+
 def test_without_a_document_or_a_time_all_rows_train() -> None:
     assert choose_training_window(FRAME, None, None).n_rows == 90
     timeless = choose_training_window(FRAME.drop(TIME), None, None)
