@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from mlops_assets.modeling.metrics import Floats
 from mlops_assets.spec.data import Task
 
 N_BINS = 10
 _FEWEST_ROWS = 2 * N_BINS  # with fewer, a bin is a single row
-
-Floats = NDArray[np.float64]
 
 
 class _Record(BaseModel):

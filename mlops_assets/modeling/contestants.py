@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from mlops_assets.modeling.agreement import open_session, tensors
 from mlops_assets.modeling.features import TARGET, VALIDATES, BuiltFrame
 from mlops_assets.modeling.manifest import FeatureField, ModelManifest, read_manifest
+from mlops_assets.modeling.metrics import Floats
 from mlops_assets.modeling.package import ONNX_FILE, load_package
 from mlops_assets.modeling.pipeline import select_features
 from mlops_assets.modeling.split import SplitRule
 from mlops_assets.modeling.target import Label
 from mlops_assets.spec import ModelSpec
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ them. Not here: reading (`dataset_rows.py`), single columns (`columns.py`, `targ
 are kept (the lake).
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -164,9 +165,9 @@ def build_frame(dataset: pl.LazyFrame, spec: ModelSpec) -> BuiltFrame:
 def _assemble(raw: pl.DataFrame, spec: ModelSpec, target: EncodedTarget) -> pl.DataFrame:
     """The frame without its sides: features, target, time, slices and ids."""
     made = make_features(raw, spec)
-    if twice := sorted({column.name for column in made if _times(column.name, made) > 1}):
+    names = Counter(column.name for column in made)
+    if twice := sorted(name for name, n in names.items() if n > 1):
         raise FeatureError(f"two features are named {', '.join(twice)}; rename a column")
-    names = {column.name for column in made}
     made.append(target.values.alias(TARGET))
     made.append(raw[ROW_ID])
     if spec.time_column is not None:
@@ -180,10 +181,6 @@ def _assemble(raw: pl.DataFrame, spec: ModelSpec, target: EncodedTarget) -> pl.D
             columns.refuse(raw[name], ids.is_null(), "a group for each row", raw[ROW_ID])
         made.append(ids.alias(ID_PREFIX + name))
     return pl.DataFrame(made)
-
-
-def _times(name: str, made: list[pl.Series]) -> int:
-    return sum(column.name == name for column in made)
 
 
 def make_features(raw: pl.DataFrame, spec: ModelSpec) -> list[pl.Series]:

@@ -11,17 +11,14 @@ from collections.abc import Callable
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from mlops_assets.modeling.manifest import FeatureField
+from mlops_assets.modeling.metrics import Floats, Integers
 
 _BINS = 64
 _MOST_ROWS = 200_000  # the last of the frame; more change no score by 0.001
 _SHRINKAGE = 1.0  # rows of the average that each bin is given beside its own
-
-Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
 
 
 class LeakageVerdict(BaseModel):
@@ -96,7 +93,7 @@ def _score(
     return round(score, 6)
 
 
-def _bin(values: pl.Series) -> Codes:
+def _bin(values: pl.Series) -> Integers:
     """Bin of each row, 0 for missing values."""
     if values.dtype == pl.Boolean:
         return values.cast(pl.Int64).fill_null(-1).to_numpy() + 1
@@ -111,7 +108,7 @@ def _bin(values: pl.Series) -> Codes:
 
 
 def _crossed(
-    codes: Codes, truth: Floats, scorer: Callable[[Floats, Floats], float | None]
+    codes: Integers, truth: Floats, scorer: Callable[[Floats, Floats], float | None]
 ) -> float | None:
     """Mean score of two halves, each predicted with what the other says of its bins."""
     even = np.arange(truth.size) % 2 == 0

@@ -15,13 +15,12 @@ from mlops_assets.modeling.calibration import assess_calibration
 from mlops_assets.modeling.contestants import Contestant, answer, truth
 from mlops_assets.modeling.features import VALIDATES, BuiltFrame
 from mlops_assets.modeling.importance import FeatureImportance, estimate_importance
-from mlops_assets.modeling.metrics import class_statistic
+from mlops_assets.modeling.metrics import Floats, class_statistic
 from mlops_assets.spec import ModelSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Floats = NDArray[np.float64]
 Draw = Callable[["Axes"], None]
 
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9722b", "#8a8f98"
