@@ -9,12 +9,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from pydantic import BaseModel, ConfigDict
 
 from mlops_assets.errors import RegistryError
 from mlops_assets.modeling.mlflow_connection import MODEL_DIGEST, MlflowConnection
+from mlops_assets.modeling.stored_package import local_path
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
@@ -129,9 +129,8 @@ class MlflowRegistry(MlflowConnection):
     @contextlib.contextmanager
     def package(self, uri: str) -> Iterator[Path]:
         """The directory of a package, fetched into a temporary place when it is not local."""
-        parsed = urlparse(uri)
-        if parsed.scheme in ("", "file"):
-            yield Path(unquote(parsed.path))
+        if (local := local_path(uri)) is not None:
+            yield local
             return
         from mlflow.artifacts import download_artifacts
 

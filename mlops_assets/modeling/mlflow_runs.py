@@ -10,11 +10,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from mlops_assets.errors import RegistryError, SigningKeyError
 from mlops_assets.modeling.mlflow_connection import MODEL_DIGEST, MlflowConnection
 from mlops_assets.modeling.signing import sign_package
+from mlops_assets.modeling.stored_package import local_path
 
 _BATCH_LIMIT = 100  # of MLflow's log_batch
 _VALUE_LIMIT = 5_000  # characters of a parameter or tag that are kept; MLflow refuses 6,001
@@ -131,9 +131,8 @@ class MlflowRuns(MlflowConnection):
 
         try:
             uri = str(self.client.get_run(run_id).info.artifact_uri)
-            parsed = urlparse(uri)
-            if parsed.scheme in ("", "file"):
-                return Path(unquote(parsed.path), path).read_bytes()
+            if (local := local_path(uri)) is not None:
+                return (local / path).read_bytes()
             with tempfile.TemporaryDirectory() as scratch:
                 found = download_artifacts(f"{uri}/{path}", dst_path=scratch, tracking_uri=self.uri)
                 return Path(found).read_bytes()

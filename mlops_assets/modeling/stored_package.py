@@ -13,6 +13,18 @@ from mlops_assets.errors import RegistryError
 from mlops_assets.modeling.signing import SIGNATURE_FILE, sign_package
 
 
+def local_path(uri: str) -> Path | None:
+    """The place on this machine that a path or `file:` URI names; None for one elsewhere.
+
+    >>> local_path("file:///models/50%25"), local_path("/models/50%25"), local_path("s3://models")
+    (PosixPath('/models/50%'), PosixPath('/models/50%25'), None)
+    """
+    parsed = urlparse(uri)
+    if not parsed.scheme:
+        return Path(uri)
+    return Path(unquote(parsed.path)) if parsed.scheme == "file" else None
+
+
 @contextlib.contextmanager
 def fetched(uri: str) -> Iterator[Path]:
     """The directory of a package, fetched into a temporary place when it is not local.
@@ -20,9 +32,8 @@ def fetched(uri: str) -> Iterator[Path]:
     Raises:
         RegistryError: it cannot be fetched.
     """
-    parsed = urlparse(uri)
-    if parsed.scheme in ("", "file"):
-        yield Path(unquote(parsed.path))
+    if (local := local_path(uri)) is not None:
+        yield local
         return
     from mlflow.artifacts import download_artifacts
 
@@ -43,7 +54,7 @@ def sign_stored(uri: str, signing_key: Path) -> str:
     """
     with fetched(uri) as directory:
         key = sign_package(directory, signing_key)
-        if urlparse(uri).scheme not in ("", "file"):
+        if local_path(uri) is None:
             _store(directory / SIGNATURE_FILE, uri)
     return key
 
