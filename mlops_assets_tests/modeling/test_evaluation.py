@@ -11,6 +11,8 @@ from mlops_assets.modeling.contestants import Contestant, answer, why_not_compar
 from mlops_assets.modeling.evaluation import Evaluation, evaluate
 from mlops_assets.modeling.features import VALIDATES, BuiltFrame, build_frame
 from mlops_assets.modeling.gates import judge
+from mlops_assets.modeling.metrics import Floats
+from mlops_assets.modeling.plots import draw_plots
 from mlops_assets.modeling.split import TIME, SplitRule
 from mlops_assets_tests.modeling.conftest import PackagedModel, package
 from mlops_assets_tests.modeling.toy import LATER, START, document, rows, tree_document
@@ -159,6 +161,28 @@ def test_no_rows_leave_everything_unknown_and_every_gate_shut(boosted: PackagedM
         "calibration": False,
         "minimum_rows": False,
     }
+
+
+class NotANumber:
+    """A fitted pipeline that answers NaN for each seventh row."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self.pipeline = pipeline
+
+    def predict_proba(self, rows: pl.DataFrame) -> Floats:
+        answers: Floats = self.pipeline.predict_proba(rows)
+        answers[::7] = np.nan
+        return answers
+
+
+def test_a_candidate_that_answers_no_number_is_drawn_and_refused(boosted: PackagedModel) -> None:
+    contestant = boosted.as_contestant()
+    broken = dataclasses.replace(contestant, pipeline=NotANumber(contestant.pipeline))
+    found = evaluate(boosted.spec, boosted.built, broken, None, LATER)
+    assert {estimate.value for estimate in found.metrics["candidate"].values()} == {None}
+    refused = {gate.name for gate in judge(found, boosted.spec.gates) if not gate.passed}
+    assert refused == {"beats_baseline", "calibration"}
+    assert "roc.png" in draw_plots(boosted.spec, boosted.built, broken)
 
 
 def test_a_class_that_appears_after_training_has_probability_0(tmp_path: Path) -> None:
