@@ -93,7 +93,7 @@ def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
 def retire(model: ModelArgument, *, home: HomeOption = None) -> None:
     """Take a model out of service. Its document and all evidence stay; safe to repeat.
 
-    Its service, schedule, state of retraining and aliases in the registry go. `mlops-assets up`
+    Its service, schedules, state of retraining and aliases in the registry go. `mlops-assets up`
     passes it over from then on; `mlops-assets up --model NAME` takes it up again.
     """
     from datetime import UTC, datetime
@@ -103,8 +103,8 @@ def retire(model: ModelArgument, *, home: HomeOption = None) -> None:
     found, project = locate(home)
     gone = take_out(found, project, model, datetime.now(UTC))
     service = f"service {gone.service}" if gone.service else "no service was left"
-    schedule = gone.schedule or "it has none"
-    typer.echo(f"{model} is retired: {service}, aliases: {gone.n_aliases}, schedule: {schedule}")
+    schedules = ", ".join(gone.schedules) or "it has none"
+    typer.echo(f"{model} is retired: {service}, aliases: {gone.n_aliases}, schedules: {schedules}")
 
 
 def _print_report(report: "Report", code: int, *, as_json: bool) -> None:

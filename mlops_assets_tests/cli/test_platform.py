@@ -42,7 +42,7 @@ def test_retire_tells_what_went(project: Tiny) -> None:
     project.materialize("pear")
     shown = CliRunner().invoke(app, ["retire", "pear"])
     assert shown.stdout == (
-        "pear is retired: service pear-service, aliases: 0, schedule: it has none\n"
+        "pear is retired: service pear-service, aliases: 0, schedules: it has none\n"
     )
 
 
