@@ -31,9 +31,15 @@ def up(
     ] = None,
     home: HomeOption = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    dagster_port: Annotated[int, typer.Option(help="Dagster's pages. 0: any that is free.")] = 3000,
-    mlflow_port: Annotated[int, typer.Option(help="MLflow's pages. 0: any that is free.")] = 5000,
-    gateway_port: Annotated[int, typer.Option(help="Predictions. 0: any that is free.")] = 8080,
+    dagster_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Dagster's pages. 0: any that is free.")
+    ] = 3000,
+    mlflow_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="MLflow's pages. 0: any that is free.")
+    ] = 5000,
+    gateway_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Predictions. 0: any that is free.")
+    ] = 8080,
 ) -> None:
     """Bring everything up on this machine, and keep it up until Ctrl-C.
 
@@ -46,7 +52,7 @@ def up(
     """
     from rich.console import Console
 
-    from mlops_assets.errors import PlatformError
+    from mlops_assets.errors import MlopsError
     from mlops_assets.platform.environment import Addresses
     from mlops_assets.platform.progress import Progress
     from mlops_assets.platform.results import exit_code
@@ -71,7 +77,7 @@ def up(
     with Progress(Console(stderr=True)) as progress:
         try:
             report = bring_up(options, progress, tell)
-        except PlatformError as error:  # it could not begin
+        except MlopsError as error:  # it could not begin
             report = Report([], {}, {}, error=str(error))
             tell(report)
     raise typer.Exit(code_of(report))

@@ -135,6 +135,17 @@ def test_the_second_signal_ends_all_at_once(supervisor: Supervisor) -> None:
         wait_until(lambda: psutil.Process(pid).status() == "zombie")
 
 
+def test_a_hangup_stops_it_but_not_under_nohup() -> None:
+    for under_nohup in (True, False):
+        former = signal.signal(signal.SIGHUP, signal.SIG_IGN if under_nohup else signal.SIG_DFL)
+        try:
+            with Stop().listening() as stop:
+                os.kill(os.getpid(), signal.SIGHUP)
+                assert stop.is_asked is not under_nohup
+        finally:
+            signal.signal(signal.SIGHUP, former)
+
+
 def test_a_server_that_dies_is_started_again(supervisor: Supervisor, told: list[str]) -> None:
     restarted: list[str] = []
     supervisor.on_restart = restarted.append
