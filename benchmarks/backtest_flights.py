@@ -70,6 +70,8 @@ def main() -> int:
     spec = read_document(DOCUMENT)
     history = read_history(spec, DOCUMENT.parent)
     known = standard_policies(spec)
+    if unknown := sorted({*(arguments.policy or ())} - {*known}):
+        parser.error(f"no policy {', '.join(unknown)}; there are {', '.join(known)}")
     wanted = {*COMPARED, *(arguments.policy or known)}
     policies = {name: policy for name, policy in known.items() if name in wanted}
 

@@ -3,7 +3,7 @@
 One code location with 200 models that serve, 30 judged windows, a state and a prediction log each;
 the sensor's own function is called as Dagster's code server calls it, the first time (everything is
 read) and again (only what changed is). Also printed: the heavy libraries that it loaded, which must
-be none. Limit: 2 s a tick.
+be none. Limit: 2 s of processor time a tick.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from mlops_assets.monitoring.windows import floor_to, window_at
 from mlops_assets.resources.environment import build_resources
 from mlops_assets.spec import ModelSpec
 
-LIMIT_SECONDS = 2.0
+LIMIT_SECONDS = 2.0  # of the processor
 N_WINDOWS = 30
 DAY = timedelta(days=1)
 HEAVY = ("mlflow", "evidently", "kserve", "sklearn", "pandas", "matplotlib", "scipy", "deltalake")

@@ -83,8 +83,9 @@ def running(command: list[str], port: int, log: Path) -> Iterator[int]:
         process = subprocess.Popen(command, stdout=opened, stderr=opened, process_group=0)
     try:
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        while True:
             assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, f"it never answers: {log.read_text()}"
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/live", timeout=1)
                 break

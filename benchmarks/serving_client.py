@@ -28,8 +28,10 @@ def exchange(port: int, request: bytes, n_connections: int, seconds: float) -> I
     while time.perf_counter() < end or not answered:
         for key, _ in selector.select():
             connection, state = key.fileobj, key.data  # type: ignore[assignment]
-            state[1] += connection.recv(262_144)
+            received = connection.recv(262_144)
+            state[1] += received
             if not is_whole(state[1]):
+                assert received, "the server closed the connection"
                 continue
             now, answered = time.perf_counter(), True
             yield now - state[0]
@@ -49,7 +51,9 @@ def exchange_at_leisure(
         connection.sendall(request)
         answer = b""
         while not is_whole(answer):
-            answer += connection.recv(262_144)
+            received = connection.recv(262_144)
+            assert received, "the server closed the connection"
+            answer += received
         yield time.perf_counter() - began
         time.sleep(pause_seconds)
     connection.close()

@@ -5,7 +5,6 @@ wrong, as the command says. 2: could not be done; one message on standard error 
 Each command imports what it needs when it runs, so that help appears at once.
 """
 
-import os
 import sys
 
 import typer
@@ -55,6 +54,3 @@ def main() -> None:
     except MlopsError as error:
         print(f"mlops-assets: {error}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # `mlops-assets status | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0)

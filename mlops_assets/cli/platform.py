@@ -31,9 +31,15 @@ def up(
     ] = None,
     home: HomeOption = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    dagster_port: Annotated[int, typer.Option(help="Dagster's pages. 0: any that is free.")] = 3000,
-    mlflow_port: Annotated[int, typer.Option(help="MLflow's pages. 0: any that is free.")] = 5000,
-    gateway_port: Annotated[int, typer.Option(help="Predictions. 0: any that is free.")] = 8080,
+    dagster_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Dagster's pages. 0: any that is free.")
+    ] = 3000,
+    mlflow_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="MLflow's pages. 0: any that is free.")
+    ] = 5000,
+    gateway_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Predictions. 0: any that is free.")
+    ] = 8080,
 ) -> None:
     """Bring everything up on this machine, and keep it up until Ctrl-C.
 
@@ -46,7 +52,7 @@ def up(
     """
     from rich.console import Console
 
-    from mlops_assets.errors import PlatformError
+    from mlops_assets.errors import MlopsError
     from mlops_assets.platform.environment import Addresses
     from mlops_assets.platform.progress import Progress
     from mlops_assets.platform.results import exit_code
@@ -71,7 +77,7 @@ def up(
     with Progress(Console(stderr=True)) as progress:
         try:
             report = bring_up(options, progress, tell)
-        except PlatformError as error:  # it could not begin
+        except MlopsError as error:  # it could not begin
             report = Report([], {}, {}, error=str(error))
             tell(report)
     raise typer.Exit(code_of(report))
@@ -93,7 +99,7 @@ def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
 def retire(model: ModelArgument, *, home: HomeOption = None) -> None:
     """Take a model out of service. Its document and all evidence stay; safe to repeat.
 
-    Its service, schedule, state of retraining and aliases in the registry go. `mlops-assets up`
+    Its service, schedules, state of retraining and aliases in the registry go. `mlops-assets up`
     passes it over from then on; `mlops-assets up --model NAME` takes it up again.
     """
     from datetime import UTC, datetime
@@ -103,8 +109,8 @@ def retire(model: ModelArgument, *, home: HomeOption = None) -> None:
     found, project = locate(home)
     gone = take_out(found, project, model, datetime.now(UTC))
     service = f"service {gone.service}" if gone.service else "no service was left"
-    schedule = gone.schedule or "it has none"
-    typer.echo(f"{model} is retired: {service}, aliases: {gone.n_aliases}, schedule: {schedule}")
+    schedules = ", ".join(gone.schedules) or "it has none"
+    typer.echo(f"{model} is retired: {service}, aliases: {gone.n_aliases}, schedules: {schedules}")
 
 
 def _print_report(report: "Report", code: int, *, as_json: bool) -> None:

@@ -51,12 +51,13 @@ def replay(
         give_back(found, project, model)
         typer.echo(f"{model} lives in real time again", err=True)
         return
+    seconds = read_speed(speed)
     with open_stage(found, project, model, lambda line: typer.echo(line, err=True)) as stage:
         end = None if until is None else until.replace(tzinfo=UTC)
         last = min(end or stage.history.end, last_window_end(stage.history))
         try:
             with _bar(model, stage.history.begin, last) as tell:
-                done = play(stage, speed=read_speed(speed), until=end, tell=tell)
+                done = play(stage, speed=seconds, until=end, tell=tell)
         except KeyboardInterrupt:
             typer.echo(f"stopped; `mlops-assets replay {model}` goes on where it was", err=True)
             raise typer.Exit(1) from None

@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 from mlops_assets.errors import PlatformError
 from mlops_assets.platform.evidence import read_record
 from mlops_assets.platform.home import Home
+from mlops_assets.platform.instance import code_location
+from mlops_assets.platform.launching import GraphqlRuns
 from mlops_assets.platform.lock import current_holder
 from mlops_assets.platform.models import known_documents, require_known
 from mlops_assets.platform.rollouts import describe, read_rollout
@@ -99,17 +101,19 @@ def show_rollout(home: Home, project: Path, model: str, say: Say, *, bad: bool) 
     """Runs the demonstration; returns where the rollout stood at its end.
 
     Raises:
-        PlatformError: the platform does not run, or the model has no rollout or no champion.
+        PlatformError: the platform does not run, the model has no rollout or no champion, or
+            Dagster refused the run.
     """
     urls, spec = _require_ready(home, project, model)
     version, callers = _make_challenger(home, spec, urls["gateway"], say, bad=bad)
     say(f"v{version.version} is registered. Watch it:")
     say(f"  {urls['dagster']}/assets/{spec.name}/inference_service?view=events")
-    say(f"  {urls['dagster']}/locations/mlops_assets/sensors/rollouts")
+    say(f"  {urls['dagster']}/locations/{code_location(project).name}/sensors/rollouts")
     say(f"  {urls['gateway']}/")
     callers.start()
     try:
-        _launch(urls["dagster"], spec)
+        runs = GraphqlRuns(urls["dagster"])
+        runs.launch(spec.name, trigger="demo", assets=["inference_service"])
         return _watch(home, spec, version.version, callers, say)
     finally:
         callers.stop()
@@ -222,21 +226,6 @@ def _callers(gateway_url: str, spec: ModelSpec, built: "BuiltFrame") -> Callers:
     frame = (frame if frame.height else built.frame).head(_MOST_ROWS)
     return Callers(
         gateway_url, spec.service, frame.select(names).to_dicts(), frame[TARGET].to_list()
-    )
-
-
-def _launch(dagster_url: str, spec: ModelSpec) -> None:
-    """Asks the platform for the run that begins the rollout."""
-    from dagster_graphql import DagsterGraphQLClient
-
-    from mlops_assets.automation.schedules import job_name
-
-    parts = urlsplit(dagster_url)
-    client = DagsterGraphQLClient(parts.hostname or "", port_number=parts.port)
-    client.submit_job_execution(
-        job_name(spec.name),
-        tags={"mlops/trigger": "demo"},
-        asset_selection=[[spec.name, "inference_service"]],
     )
 
 

@@ -103,10 +103,10 @@ def marked_processes(home: Home, instance: str | None = None) -> "Iterator[psuti
 
 
 def kill_marked(home: Home, instance: str | None = None) -> list[str]:
-    """Kills the processes of a home until none is left; returns what they were."""
+    """Kills the processes of a home until none is left; returns what they were, each once."""
     import psutil
 
-    killed = []
+    killed: dict[int, str] = {}
     while found := list(marked_processes(home, instance)):
         for process in found:
             try:
@@ -114,6 +114,6 @@ def kill_marked(home: Home, instance: str | None = None) -> list[str]:
                 process.kill()
             except psutil.Error:
                 continue
-            killed.append(f"{process.pid} {name}")
+            killed.setdefault(process.pid, f"{process.pid} {name}")
         time.sleep(0.02)  # nobody may bury them, so there is nothing to wait for
-    return killed
+    return list(killed.values())

@@ -46,7 +46,10 @@ def declared_services(home: Home) -> dict[str, str]:
     """The services that the gateway is told to serve, by their model's name."""
     services = {}
     for path in sorted(ServingHome.under(home.root).manifests.glob("*.json")):
-        metadata = read_json(path)["metadata"]
+        manifest = read_json(path)
+        if manifest is None:  # it was taken away since the folder was listed
+            continue
+        metadata = manifest["metadata"]
         services[metadata.get("labels", {}).get(MODEL_NAME, path.stem)] = metadata["name"]
     return services
 

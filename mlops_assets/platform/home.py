@@ -6,6 +6,8 @@
 | `mlflow.db`, `mlartifacts/` | runs, registry, packages | the pipelines, the MLflow server |
 | `keys/` | the key pair that signs models | `up`, `keys` |
 | `serving/` | InferenceService manifests and their status | the pipelines, the gateway |
+| `monitoring/` | verdicts on windows, state of retraining, clocks | the sensor's runs, `retrain` |
+| `replays/`, `backtests/` | how far a past was played; results | `replay`, `backtest` |
 | `dagster/` | DAGSTER_HOME: runs, events, schedules | Dagster |
 | `logs/` | one file for each process, the former ones as `.1` to `.3` | `up` |
 | `platform.lock` | who runs here | `up` |

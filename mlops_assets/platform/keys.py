@@ -16,9 +16,17 @@ from mlops_assets.platform.home import Home
 def prepare_keys(home: Home) -> Iterator[str]:
     """Make the key pair of a home unless it has one; yields what was done, in words.
 
-    The folder takes its name last: after a kill before that, the next start begins anew.
+    The folder takes its name last: after a kill before that, the next start begins anew. A folder
+    that lost its signing key gets another one; what its trusted keys signed stays signed.
+
+    Raises:
+        SigningKeyError: a key cannot be read.
     """
     if (home.keys / SIGNING_KEY).is_file():
+        return
+    if home.keys.is_dir() and any(home.keys.iterdir()):
+        ensure_key_pair(home.keys)
+        yield f"{home.keys / SIGNING_KEY} was gone: made a new key, which is trusted as well"
         return
     aside = home.root / ".keys.aside"
     ensure_key_pair(aside)

@@ -5,7 +5,7 @@ here decides.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -77,14 +77,28 @@ class GraphqlRuns:
             parts.hostname, port_number=parts.port, use_https=parts.scheme == "https"
         )
 
-    def launch(self, model: str) -> str:
-        """Begin the run of a model's job."""
+    def launch(
+        self, model: str, *, trigger: str = "automation", assets: Sequence[str] | None = None
+    ) -> str:
+        """Begin the run of a model's job.
+
+        Args:
+            model: Whose job.
+            trigger: Tag that says what asked for the run.
+            assets: Only these of the job, by the last part of their key; None: all.
+
+        Raises:
+            PlatformError: Dagster refused or did not answer.
+        """
         from mlops_assets.automation.schedules import job_name
 
+        selection = None if assets is None else [[model, asset] for asset in assets]
         try:
             return str(
                 self._client.submit_job_execution(
-                    job_name(model), tags={"mlops/trigger": "automation", "mlops/model": model}
+                    job_name(model),
+                    tags={"mlops/trigger": trigger, "mlops/model": model},
+                    asset_selection=selection,
                 )
             )
         except Exception as error:  # of the client, of GraphQL, of the connection

@@ -7,6 +7,7 @@ is only for people: who holds it, since when, and where its pages are.
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.errors import PlatformError
+
+_LOOK_SECONDS = 0.2  # far more than it takes to see whether the lock is held
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,7 @@ def hold(path: Path, instance: str) -> Iterator[PlatformLock]:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise PlatformError(_already_held(path)) from error
+        _take(descriptor, path)
         holder = Holder(os.getpid(), instance, datetime.now(UTC).isoformat(timespec="seconds"))
         held = PlatformLock(descriptor, holder, _read(path))
         _write(descriptor, holder)
@@ -75,7 +75,7 @@ def hold(path: Path, instance: str) -> Iterator[PlatformLock]:
 def current_holder(path: Path) -> Holder | None:
     """Who holds the lock now; None when nobody does."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDONLY)  # another user's may be looked at, too
     except FileNotFoundError:
         return None
     try:
@@ -85,6 +85,18 @@ def current_holder(path: Path) -> Holder | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _take(descriptor: int, path: Path) -> None:
+    """Takes the lock. `current_holder` has it for a moment to see whether anybody does."""
+    deadline = time.monotonic() + _LOOK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise PlatformError(_already_held(path)) from error
+        time.sleep(_LOOK_SECONDS / 10)
 
 
 def _already_held(path: Path) -> str:
@@ -106,5 +118,5 @@ def _read(path: Path) -> Holder | None:
 
 def _write(descriptor: int, holder: Holder) -> None:
     text = json.dumps(asdict(holder)).encode()
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text, 0)
+    os.pwrite(descriptor, text, 0)  # then the rest of a longer one: no reader finds it empty
+    os.ftruncate(descriptor, len(text))

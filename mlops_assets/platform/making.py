@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mlops_assets.errors import PlatformError
 from mlops_assets.platform.events import Event, Message, ModelMade
 from mlops_assets.platform.evidence import find_lost, read_record
 from mlops_assets.platform.execution import execute
@@ -55,10 +56,11 @@ def make(bench: Workbench, pipeline: Pipeline) -> ModelMade:
 def bring_up_to_date(bench: Workbench, pipeline: Pipeline) -> ModelMade:
     """Makes what is stale of one model, in as many runs as it takes to know."""
     began = time.monotonic()
-    made: list[str] = []
     failure: str | None = None
+    states, plan, partitions = _look(bench, pipeline, source_was_read=False)
+    before = {state.name: state.made for state in states}
+    source_was_read = False
     for _ in range(MOST_RUNS):
-        states, plan, partitions = _look(bench, pipeline, source_was_read=SOURCE in made)
         if not plan.reasons:
             break
         _wait_for_others(bench, pipeline)
@@ -71,11 +73,12 @@ def bring_up_to_date(bench: Workbench, pipeline: Pipeline) -> ModelMade:
             bench.emit,
             partitions if SOURCE in plan.reasons else (),
         )
-        made += [asset for asset in plan.assets if asset not in made]
         failure = result.failure
+        source_was_read = source_was_read or SOURCE in plan.reasons
+        states, plan, partitions = _look(bench, pipeline, source_was_read=source_was_read)
         if not result.succeeded:
             break
-    states, plan, _ = _look(bench, pipeline, source_was_read=True)
+    made = [state.name for state in states if state.made != before[state.name]]
     if failure is None and plan.reasons:
         failure = "still stale after " + "; ".join(f"{k}: {v}" for k, v in plan.reasons.items())
     return _report(bench, pipeline.model, states, plan, failure, made, began)
@@ -110,7 +113,8 @@ def _report(
 ) -> ModelMade:
     failed = {state.name: dict(state.failed_checks) for state in states if state.failed_checks}
     refused = failed.pop(GATES, {})
-    if plan.blocked_by is not None:  # the run failed since the check did
+    if plan.blocked_by is not None and (failure is None or plan.blocked_by in made):
+        # Where a run failed, it did since this check of what it had made did.
         checks = failed.get(plan.blocked_by, {})
         reasons = "; ".join(f"{name}: {reason}" for name, reason in checks.items())
         failure = f"{plan.blocked_by}: {reasons}" if checks else None
@@ -133,7 +137,11 @@ def _report(
 
 
 def _wait_for_others(bench: Workbench, pipeline: Pipeline) -> None:
-    """Waits until no other run of the model is under way: two would race for its champion."""
+    """Waits until no other run of the model is under way: two would race for its champion.
+
+    Raises:
+        PlatformError: one goes on for longer than `_OTHER_RUN_SECONDS`.
+    """
     import dagster as dg
 
     under_way = dg.RunsFilter(
@@ -142,8 +150,14 @@ def _wait_for_others(bench: Workbench, pipeline: Pipeline) -> None:
     )
     deadline = time.monotonic() + _OTHER_RUN_SECONDS
     told = False
-    while (runs := bench.instance.get_runs(under_way, limit=1)) and time.monotonic() < deadline:
+    while runs := bench.instance.get_runs(under_way, limit=1):
+        other = runs[0].run_id[:8]
+        if time.monotonic() >= deadline:
+            raise PlatformError(
+                f"run {other} of {pipeline.model} is still under way after "
+                f"{_OTHER_RUN_SECONDS:.0f} s; look at it in Dagster, then run this again"
+            )
         if not told:
-            bench.emit(Message(text=f"{pipeline.model}: waiting for run {runs[0].run_id[:8]}"))
+            bench.emit(Message(text=f"{pipeline.model}: waiting for run {other}"))
             told = True
         time.sleep(1.0)

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,11 +54,12 @@ def run(
     """
     import dagster as dg
 
+    began = datetime.now(UTC)
     ensure_instance(location.workspace.parent, home)
     repository = _load(location)  # once: 0.5 s each time
     with dg.DagsterInstance.get() as instance:
         bench = Workbench(home, location, repository, instance, find_sources(repository), emit)
-        for message in repair(instance, home):
+        for message in repair(instance, home, began):
             emit(Message(text=message))
         chosen, retired = _choose(bench, find_pipelines(repository), names)
         emit(Models(models=[pipeline.model for pipeline in chosen], retired=retired))

@@ -14,6 +14,8 @@ from mlops_assets.modeling.mlflow_database import ensure_database
 from mlops_assets.platform.environment import PAGES_NICENESS
 from mlops_assets.platform.home import Home
 
+_PRIVATE = ("10.*", *(f"172.{n}.*" for n in range(16, 32)), "192.168.*", "fc00:*", "fd00:*")
+
 
 def main() -> None:
     """`python -m mlops_assets.platform.mlflow_server HOME HOST PORT`."""
@@ -46,10 +48,11 @@ def serve(home: Home, host: str, port: int) -> None:
 
 
 def _allow_names(host: str) -> None:
-    """Lets this machine's names through: MLflow answers only to names of loopback by itself."""
+    """Lets this machine's names through, beside those that MLflow answers to by itself: loopback
+    and private addresses, which it forgets once it is told of others."""
     names = ["localhost", "127.0.0.1", *sorted({host, socket.gethostname()})]
-    allowed = ",".join(f"{name},{name}:*" for name in names)
-    os.environ.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", allowed)
+    allowed = [*names, *(f"{name}:*" for name in names), *_PRIVATE]
+    os.environ.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", ",".join(allowed))
 
 
 if __name__ == "__main__":

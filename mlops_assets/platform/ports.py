@@ -20,8 +20,12 @@ def free_addresses(wanted: Addresses) -> Addresses:
         try:
             require_free_port(wanted.host, port)
         except PlatformError as error:
-            raise PlatformError(f"{error}. Stop that, or choose another with {option}") from error
-        chosen[name] = port or any_port(wanted.host)
+            raise PlatformError(
+                f"{error}. Stop what is there, or choose another with {option} or --host"
+            ) from error
+        while port in (0, *chosen.values()) and not getattr(wanted, name):
+            port = any_port(wanted.host)  # until another one: the kernel may name one twice
+        chosen[name] = port
     if len(set(chosen.values())) < len(chosen):
         raise PlatformError(f"the ports must differ, found {sorted(chosen.values())}")
     return Addresses(wanted.host, **chosen)

@@ -32,12 +32,11 @@ def predict(
         is_probe: Whether the platform asks for itself, which is no traffic.
 
     Raises:
-        ServingError: nothing listens, there is no such service, or the rows were refused and why.
+        ServingError: the URL is none of a gateway, nothing listens, there is no such service, or
+            the rows were refused and why.
     """
-    parts = urlsplit(gateway_url)
-    connection = http.client.HTTPConnection(
-        parts.hostname or "", parts.port, timeout=_TIMEOUT_SECONDS
-    )
+    host, port = _host_and_port(gateway_url)
+    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
     body = json.dumps({"instances": list(rows)})
     headers = {"content-type": "application/json"}
     if is_probe:
@@ -61,6 +60,17 @@ def predict(
     if response.status != 200:
         raise ServingError(f"{service}: {response.status}: {answer.get('error', text[:500])}")
     return answer
+
+
+def _host_and_port(gateway_url: str) -> tuple[str, int | None]:
+    parts = urlsplit(gateway_url)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ServingError(f"{gateway_url}: {error}") from error
+    if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/"):
+        raise ServingError(f"{gateway_url}: needed is a URL such as http://127.0.0.1:8080")
+    return parts.hostname, port
 
 
 def ask(

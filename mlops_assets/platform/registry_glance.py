@@ -28,8 +28,11 @@ def champion_version(home: Home, registered_model: str) -> int | None:
 
 
 def has_version(home: Home, registered_model: str, version: int) -> bool:
-    """Whether the registry holds a version."""
-    query = "SELECT count(*) FROM model_versions WHERE name = ? AND version = ?"
+    """Whether the registry holds a version. MLflow keeps the row of one that was deleted."""
+    query = (
+        "SELECT count(*) FROM model_versions "
+        "WHERE name = ? AND version = ? AND current_stage IS NOT 'Deleted_Internal'"
+    )
     return bool(_number(home, query, registered_model, version))
 
 

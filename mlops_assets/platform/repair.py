@@ -8,6 +8,7 @@ the kill.
 import os
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,14 +26,21 @@ def main() -> None:
     """`python -m mlops_assets.platform.repair HOME`, after Dagster's process was started again."""
     import dagster as dg
 
-    home = Home(Path(sys.argv[1]))
+    home, began = Home(Path(sys.argv[1])), datetime.now(UTC)
     with dg.DagsterInstance.get() as instance:
-        for message in repair(instance, home):
+        for message in repair(instance, home, began):
             print(message)
 
 
-def repair(instance: "dg.DagsterInstance", home: Home) -> Iterator[str]:
-    """Closes the runs that a kill left open; yields a message for each. Safe to repeat."""
+def repair(instance: "dg.DagsterInstance", home: Home, began: datetime) -> Iterator[str]:
+    """Closes the runs that a kill left open; yields a message for each. Safe to repeat.
+
+    Args:
+        instance: Whose runs.
+        home: Whose MLflow runs.
+        began: A moment after the kill. A run whose status is newer was not killed; it may be about
+            to begin, and have no process yet.
+    """
     import dagster as dg
 
     unended = [
@@ -42,8 +50,9 @@ def repair(instance: "dg.DagsterInstance", home: Home) -> Iterator[str]:
         dg.DagsterRunStatus.CANCELING,
     ]
     alive = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=unended)):
-        if is_executed(instance, run):
+    for record in instance.get_run_records(dg.RunsFilter(statuses=unended)):
+        run = record.dagster_run
+        if record.update_timestamp >= began or is_executed(instance, run):
             alive.append(run.run_id)
         elif run.status == dg.DagsterRunStatus.CANCELING:
             instance.report_run_canceled(run, REASON)

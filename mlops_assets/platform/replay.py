@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_assets.backtest.history import read_history
-from mlops_assets.data.documents import ModelDocuments
 from mlops_assets.errors import HistoryError, PlatformError
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.monitoring.windows import Window
@@ -23,6 +22,7 @@ from mlops_assets.platform.home import Home
 from mlops_assets.platform.lock import current_holder
 from mlops_assets.platform.models import find_document
 from mlops_assets.platform.rollouts import read_rollout
+from mlops_assets.platform.watching import open_documents
 from mlops_assets.replay.calling import Callers
 from mlops_assets.replay.playing import Stage, forget
 from mlops_assets.retraining.state import Attempt
@@ -68,7 +68,7 @@ def open_stage(home: Home, project: Path, model: str, say: Say) -> Iterator[Stag
             f"from serving.prediction_log.start, {spec.serving.prediction_log.start}, on; move "
             "that to the begin"
         )
-    windows = MonitoringStore(ModelDocuments(str(home.root / "monitoring")))
+    windows = MonitoringStore(open_documents(home))
     callers = Callers(url, spec.service)
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         follower = FollowingDagster(home, spec, instance, windows, say)
@@ -86,9 +86,14 @@ def open_stage(home: Home, project: Path, model: str, say: Say) -> Iterator[Stag
 
 
 def reset(home: Home, project: Path, model: str) -> None:
-    """Gives a model back to real time, and forgets how far it was played. Safe to repeat."""
+    """Gives a model back to real time, and forgets how far it was played. Safe to repeat.
+
+    Raises:
+        PlatformError: no document declares it.
+        SpecError: its document is broken.
+    """
     spec = find_document(project, model).spec
-    windows = MonitoringStore(ModelDocuments(str(home.root / "monitoring")))
+    windows = MonitoringStore(open_documents(home))
     forget(ServingHome.under(home.root), windows, model, spec.service)
     position_file(home, model).unlink(missing_ok=True)
 

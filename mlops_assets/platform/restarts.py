@@ -6,7 +6,6 @@ from typing import Literal
 
 WINDOW_SECONDS = 300.0
 MOST_DEATHS = 5  # within the window
-LONGEST_DELAY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,5 +31,5 @@ def decide_restart(exit_code: int, *, was_ready: bool, deaths: Sequence[float]) 
     recent = sum(1 for death in deaths if death > deaths[-1] - WINDOW_SECONDS)
     if recent > MOST_DEATHS:
         return Restart("give_up", 0.0, f"{ended}, {recent} times in {WINDOW_SECONDS:.0f} s")
-    delay = min(2.0 ** (recent - 1), LONGEST_DELAY_SECONDS)
+    delay = 2.0 ** (recent - 1)
     return Restart("restart", delay, f"{ended}; starting it again in {delay:.0f} s")

@@ -1,6 +1,6 @@
 """Takes a model out of service, and remembers it.
 
-What goes: the service, its rollout, the schedule, the aliases in the registry, the state of its
+What goes: the service, its rollout, the schedules, the aliases in the registry, the state of its
 retraining. What stays: the document, every run, version, snapshot, log and verdict. `up` passes a
 retired model over until it is named: `mlops-assets up --model NAME` makes it live again from what
 is still valid.
@@ -8,6 +8,7 @@ is still valid.
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from mlops_assets.platform.registry_glance import count_aliases
 from mlops_assets.platform.rollouts import forget_rollout
 from mlops_assets.platform.watching import forget_retraining
 from mlops_assets.serving.home import ServingHome
-from mlops_assets.whole_files import replace_file
+from mlops_assets.whole_files import alone, replace_file
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -36,7 +37,7 @@ class Withdrawn:
 
     service: str | None
     n_aliases: int
-    schedule: str | None
+    schedules: tuple[str, ...]
 
 
 def retire(home: Home, project: Path, model: str, now: datetime) -> Withdrawn:
@@ -48,9 +49,9 @@ def retire(home: Home, project: Path, model: str, now: datetime) -> Withdrawn:
     require_known(home, project, model)
     mark_retired(home, model, now)  # first: an `up` from here on passes it over
     service = withdraw_service(home, model)
-    forget_retraining(home, model)
-    schedule = _withdraw_schedule(home, project, model)
-    return Withdrawn(service, withdraw_aliases(home, model), schedule)
+    n_aliases = withdraw_aliases(home, model)
+    forget_retraining(home, model)  # after the champion's alias: with it, a tick would write anew
+    return Withdrawn(service, n_aliases, _withdraw_schedules(home, project, model))
 
 
 def read_retired(home: Home) -> dict[str, str]:
@@ -59,32 +60,36 @@ def read_retired(home: Home) -> dict[str, str]:
     Raises:
         PlatformError: the file is damaged.
     """
+    mend = "write {} into it, or the names and times"
     try:
         found = json.loads(home.retired.read_text())
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise PlatformError(
-            f"{home.retired} is not JSON ({error}); write {{}} into it, or the names and times"
-        ) from error
-    return {str(model): str(at) for model, at in dict(found).items()}
+        raise PlatformError(f"{home.retired} is not JSON ({error}); {mend}") from error
+    if not isinstance(found, dict):
+        raise PlatformError(f"{home.retired} holds a {type(found).__name__}; {mend}")
+    return {str(model): str(at) for model, at in found.items()}
 
 
 def mark_retired(home: Home, model: str, now: datetime) -> None:
     """Remembers that a model is retired; the first time counts."""
-    retired = read_retired(home)
-    if model not in retired:
-        _write(home, {**retired, model: now.isoformat(timespec="seconds")})
+    with _alone(home):
+        retired = read_retired(home)
+        if model not in retired:
+            _write(home, {**retired, model: now.isoformat(timespec="seconds")})
 
 
 def unretire(
     home: Home, instance: "dg.DagsterInstance", location: CodeLocation, model: str
 ) -> None:
-    """Forgets that a model was retired; its schedule is what its document says again."""
-    retired = read_retired(home)
-    if retired.pop(model, None) is not None:
-        restart_schedule(instance, location, model)
-        _write(home, retired)
+    """Forgets that a model was retired; its schedules are what its document says again."""
+    with _alone(home):
+        retired = read_retired(home)
+        if retired.pop(model, None) is not None:
+            for schedule in schedule_names(model):
+                restart_schedule(instance, location, schedule)
+            _write(home, retired)
 
 
 def withdraw_service(home: Home, model: str) -> str | None:
@@ -108,10 +113,15 @@ def withdraw_aliases(home: Home, model: str) -> int:
     return n_aliases
 
 
+def schedule_names(model: str) -> tuple[str, str]:
+    """The schedules that a model may have: of the whole job, and of its dataset alone."""
+    return f"{model}_schedule", f"{model}_refresh"
+
+
 def stop_schedule(
-    instance: "dg.DagsterInstance", location: CodeLocation, model: str, cron: str
+    instance: "dg.DagsterInstance", location: CodeLocation, name: str, cron: str
 ) -> None:
-    """Stops a model's schedule; it stays stopped when its document asks for it to run."""
+    """Stops a schedule; it stays stopped when its document asks for it to run."""
     from dagster._core.scheduler.instigation import (
         InstigatorState,
         InstigatorStatus,
@@ -119,7 +129,7 @@ def stop_schedule(
         ScheduleInstigatorData,
     )
 
-    origin, origin_id, selector_id = _schedule(location, model)
+    origin, origin_id, selector_id = _schedule(location, name)
     stopped = InstigatorState(
         origin,
         InstigatorType.SCHEDULE,
@@ -132,32 +142,42 @@ def stop_schedule(
         instance.update_instigator_state(stopped)
 
 
-def restart_schedule(instance: "dg.DagsterInstance", location: CodeLocation, model: str) -> None:
-    """Lets a model's schedule be what its document says again."""
-    _, origin_id, selector_id = _schedule(location, model)
+def restart_schedule(instance: "dg.DagsterInstance", location: CodeLocation, name: str) -> None:
+    """Lets a schedule be what its document says again."""
+    _, origin_id, selector_id = _schedule(location, name)
     if instance.get_instigator_state(origin_id, selector_id) is not None:
         instance.delete_instigator_state(origin_id, selector_id)
 
 
-def _withdraw_schedule(home: Home, project: Path, model: str) -> str | None:
-    """Stops the schedule of a model whose document has one."""
+def _withdraw_schedules(home: Home, project: Path, model: str) -> tuple[str, ...]:
+    """Stops the schedules that a model's document has; returns their names."""
     spec = known_documents(project).get(model)
-    if spec is None or spec.schedule is None or not home.dagster.is_dir():
-        return None
-    import dagster as dg
+    if spec is None or not home.dagster.is_dir():
+        return ()
+    declared = zip(schedule_names(model), (spec.schedule, spec.refresh), strict=True)
+    crons = {name: when.cron for name, when in declared if when is not None}
+    if crons:
+        import dagster as dg
 
-    ensure_instance(project, home)
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        stop_schedule(instance, code_location(project), model, spec.schedule.cron)
-    return f"{model}_schedule"
+        ensure_instance(project, home)
+        with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+            for name, cron in crons.items():
+                stop_schedule(instance, code_location(project), name, cron)
+    return tuple(crons)
 
 
-def _schedule(location: CodeLocation, model: str) -> "tuple[RemoteInstigatorOrigin, str, str]":
-    """What Dagster's records call a model's schedule."""
+def _schedule(location: CodeLocation, name: str) -> "tuple[RemoteInstigatorOrigin, str, str]":
+    """What Dagster's records call a schedule."""
     from dagster._core.remote_origin import RemoteInstigatorOrigin
 
-    origin = RemoteInstigatorOrigin(repository_origin(location), f"{model}_schedule")
+    origin = RemoteInstigatorOrigin(repository_origin(location), name)
     return origin, origin.get_id(), origin.get_selector().get_id()
+
+
+def _alone(home: Home) -> AbstractContextManager[None]:
+    """One process at a time reads the list and writes it again."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    return alone(home.root / ".retired.lock")
 
 
 def _write(home: Home, retired: Mapping[str, str]) -> None:

@@ -30,7 +30,7 @@ from mlops_assets.platform.stop import Stop
 from mlops_assets.platform.supervision import Server, Supervisor, Task, last_lines
 from mlops_assets.whole_files import replace_file
 
-PAGES_READY_SECONDS = 120.0
+READY_SECONDS = 120.0  # for a server to answer, from its start
 _TICK_SECONDS = 0.1
 
 
@@ -205,13 +205,15 @@ class Start:
         return True
 
     def _are_ready(self) -> bool:
-        waiting = [n for n in self._options.addresses.urls if not self._supervisor.is_ready(n)]
-        if waiting and time.monotonic() > self._began + PAGES_READY_SECONDS:
-            log = self._supervisor.log(waiting[0])
-            raise PlatformError(
-                f"{waiting[0]} did not answer in {PAGES_READY_SECONDS:.0f} s. {log} ends:\n"
-                + last_lines(log)
-            )
+        supervisor = self._supervisor
+        waiting = [n for n in self._options.addresses.urls if not supervisor.is_ready(n)]
+        for name in waiting:
+            if supervisor.silent_seconds(name) > READY_SECONDS:
+                log = supervisor.log(name)
+                raise PlatformError(
+                    f"{name} did not answer in {READY_SECONDS:.0f} s. {log} ends:\n"
+                    + last_lines(log)
+                )
         return not waiting
 
     def _note(self, name: str) -> None:

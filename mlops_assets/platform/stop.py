@@ -22,8 +22,10 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Iterator["Stop"]:
-        """Takes SIGINT, SIGTERM and SIGHUP until the block is left."""
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        """Takes SIGINT, SIGTERM and SIGHUP until the block is left; under `nohup` no SIGHUP."""
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signals.append(signal.SIGHUP)
         former = {number: signal.signal(number, self._handle) for number in signals}
         try:
             yield self

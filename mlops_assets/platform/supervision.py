@@ -54,6 +54,7 @@ class _Running:
     server: Server
     process: subprocess.Popen[bytes]
     state: Literal["starting", "ready", "waiting"] = "starting"
+    began: float = field(default_factory=time.monotonic)
     deaths: list[float] = field(default_factory=list)
     restart_at: float = 0.0
 
@@ -137,10 +138,18 @@ class Supervisor:
             self._guardian = self._start_guardian()
         for running in self._servers.values():
             self._look_after(running)
+        # The number of an ended process may be another's one day: it gets no signal any more.
+        self._tasks = [task for task in self._tasks if task.poll() is None]
 
     def is_ready(self, name: str) -> bool:
         """Whether a server answered since it was last started."""
         return self._servers[name].state == "ready"
+
+    def silent_seconds(self, name: str) -> float:
+        """How long a server has not answered since it was last started; 0.0 once it did, and while
+        it waits to be started again."""
+        running = self._servers[name]
+        return time.monotonic() - running.began if running.state == "starting" else 0.0
 
     def pids(self) -> dict[str, int]:
         """Process of each server that runs."""
@@ -187,7 +196,7 @@ class Supervisor:
         if running.state == "waiting":
             if now >= running.restart_at:
                 running.process = self._spawn(server)
-                running.state = "starting"
+                running.state, running.began = "starting", now
                 if self.on_restart is not None:
                     self.on_restart(server.name)
             return

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
-from mlops_assets.errors import PlatformError
+from mlops_assets.errors import MlopsError
 from mlops_assets.platform.environment import kill_marked, process_environment
 from mlops_assets.platform.home import Home, prepare_home
 from mlops_assets.platform.instance import instance_settings
@@ -34,7 +34,7 @@ def bring_up(options: Options, progress: Progress, on_results: Callable[[Report]
         on_results: Takes the report once every model has a result, or when that cannot be.
 
     Raises:
-        PlatformError: it could not begin: the home, its lock, a port, the project's files.
+        MlopsError: it could not begin: the home, its lock, a port, a key, the project's files.
     """
     prepare_home(options.home)
     instance = uuid.uuid4().hex[:12]
@@ -57,7 +57,7 @@ def bring_up(options: Options, progress: Progress, on_results: Callable[[Report]
             has_results = True
             if not options.once:
                 start.keep()
-        except PlatformError as error:
+        except MlopsError as error:
             start.report.error = str(error)
             if has_results:
                 progress.say(str(error))

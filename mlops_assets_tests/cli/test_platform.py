@@ -42,7 +42,7 @@ def test_retire_tells_what_went(project: Tiny) -> None:
     project.materialize("pear")
     shown = CliRunner().invoke(app, ["retire", "pear"])
     assert shown.stdout == (
-        "pear is retired: service pear-service, aliases: 0, schedule: it has none\n"
+        "pear is retired: service pear-service, aliases: 0, schedules: it has none\n"
     )
 
 
@@ -62,6 +62,22 @@ def test_up_prints_json_and_nothing_else(project: Tiny) -> None:
     assert ended.returncode == 1
     assert found["ok"] is False
     assert "workspace.yaml: found 0 entries" in found["error"]
+
+
+def test_a_key_that_is_none_is_a_failure_told_as_any_other(project: Tiny) -> None:
+    (project.home.root / "keys").mkdir()
+    (project.home.root / "keys" / "signing.pem").mkdir()
+    ports = [part for name in ("dagster", "mlflow", "gateway") for part in (f"--{name}-port", "0")]
+    ended = CliRunner().invoke(app, ["up", "--once", "--json", *ports])
+    assert ended.exit_code == 1
+    assert "signing.pem cannot be read" in json.loads(ended.stdout)["error"]
+
+
+def test_a_port_that_is_none_is_refused(project: Tiny) -> None:
+    ended = CliRunner().invoke(app, ["up", "--once", "--dagster-port", "70000"])
+    assert ended.exit_code == 2
+    assert "--dagster-port" in ended.stderr
+    assert "65535" in ended.stderr
 
 
 def test_a_busy_port_is_a_failure_told_as_any_other(project: Tiny) -> None:

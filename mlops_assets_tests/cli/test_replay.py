@@ -23,6 +23,13 @@ def test_what_is_no_speed_is_told(text: str) -> None:
         read_speed(text)
 
 
+def test_a_wrong_speed_is_told_before_anything_else(tmp_path: Path) -> None:
+    call = ["replay", "flight_delay", "--home", str(tmp_path), "--speed", "fast"]
+    shown = CliRunner().invoke(app, call)
+    assert shown.exit_code == 2
+    assert "found 'fast'" in shown.stderr
+
+
 def test_without_a_running_platform_it_says_how_to_start_one(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["replay", "flight_delay", "--home", str(tmp_path)])
     assert "the platform does not run in" in str(shown.exception)

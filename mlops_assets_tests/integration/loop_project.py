@@ -156,7 +156,7 @@ def running(project: Project) -> Iterator[Project]:
         text=True,
     ) as process:
         try:
-            project.pages = _pages_of(process)
+            project.pages = pages_of(process)
             yield project
             process.send_signal(signal.SIGINT)
             process.wait(60)
@@ -164,7 +164,8 @@ def running(project: Project) -> Iterator[Project]:
             process.kill()  # its guardian stops what it started
 
 
-def _pages_of(process: "subprocess.Popen[str]") -> dict[str, str]:
+def pages_of(process: "subprocess.Popen[str]") -> dict[str, str]:
+    """URLs by name, which `up` prints on its standard error once everything is up."""
     assert process.stderr is not None
     lines: list[str] = []
     found: dict[str, str] = {}

@@ -46,7 +46,7 @@ CASES = [
         id="missing_target_without_contract",
     ),
     pytest.param(
-        rows(lambda r: r.with_columns(churned=pl.lit("no"))), {}, "features", "no",
+        rows(lambda r: r.with_columns(churned=pl.lit("no"))), {}, "features", "one class only",
         id="one_class_only",
     ),
     pytest.param(
@@ -72,7 +72,8 @@ CASES = [
         rows(lambda r: r.with_columns(months=pl.col("months").replace(7, 10**9))), {}, "dataset",
         "1000000000", id="outlier_beyond_the_contract",
     ),
-    pytest.param(rows(lambda r: r.head(2)), {}, "features", "2", id="two_rows"),
+    pytest.param(rows(lambda r: r.head(2)), {}, "features", "at least 10 are needed",
+                 id="two_rows"),
     pytest.param(
         rows(lambda r: r), {"model": {"estimator": "sklearn.linear_model.Logistic"}},
         "trained_model", "model.estimator", id="estimator_that_does_not_exist",

@@ -6,7 +6,6 @@ pages that a person opens are tested on it in this order.
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -24,11 +23,11 @@ from playwright.sync_api import expect
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.platform.home import Home
 from mlops_assets_tests.browser.chromium import opened_page
+from mlops_assets_tests.integration.loop_project import pages_of
 
 ROOT = Path(__file__).parents[2]
 GUARD = Path(__file__).parents[1] / "network_guard"
 ANY_PORTS = ["--dagster-port=0", "--mlflow-port=0", "--gateway-port=0"]
-_PAGE = re.compile(r"^\s*(Dagster|MLflow|Predictions)\s+(http://\S+)")
 _ENDED = (
     dg.DagsterRunStatus.SUCCESS,
     dg.DagsterRunStatus.FAILURE,
@@ -150,24 +149,11 @@ def pages(home: Path, first: dict[str, Any]) -> Iterator[dict[str, str]]:
         text=True,
     ) as process:
         try:
-            yield _pages_of(process)
+            yield pages_of(process)
             process.send_signal(signal.SIGINT)
             process.wait(20)
         finally:
             process.kill()  # its guardian stops what it started
-
-
-def _pages_of(process: "subprocess.Popen[str]") -> dict[str, str]:
-    """What `up` prints once everything is up."""
-    assert process.stderr is not None
-    lines: list[str] = []
-    for line in process.stderr:
-        lines.append(line)
-        if "Ctrl-C stops everything" in line:
-            break
-    found = {match[1]: match[2] for line in lines if (match := _PAGE.match(line))}
-    assert len(found) == 3, "".join(lines)
-    return found
 
 
 def test_a_second_time_nothing_is_made_again(home: Path, pages: dict[str, str]) -> None:

@@ -106,7 +106,7 @@ def write_registry(home: Home) -> None:
             "CREATE TABLE alembic_version (version_num);"
             "CREATE TABLE experiments (experiment_id);"
             "CREATE TABLE runs (run_uuid, status);"
-            "CREATE TABLE model_versions (name, version);"
+            "CREATE TABLE model_versions (name, version, current_stage);"
             "CREATE TABLE registered_model_aliases (name, alias, version);"
             "INSERT INTO alembic_version VALUES ('x'); INSERT INTO experiments VALUES (0);"
         )

@@ -18,7 +18,7 @@ def place(home: Any) -> Home:
     found = Home(home)
     write_registry(found)
     with sqlite3.connect(found.mlflow_database) as opened:
-        opened.execute("INSERT INTO model_versions VALUES ('churn', 3)")
+        opened.execute("INSERT INTO model_versions VALUES ('churn', 3, 'None')")
     return found
 
 
@@ -50,6 +50,14 @@ def test_a_folder_that_is_gone_is_lost(place: Home) -> None:
     assert find_lost(place, "churn", "dataset") == f"{folder.as_uri()} is gone"
     folder.mkdir(parents=True)
     assert find_lost(place, "churn", "dataset") is None
+
+
+def test_a_service_that_is_taken_away_meanwhile_is_not_declared(place: Home) -> None:
+    """As `retire` does beside: the folder was listed when it was still there."""
+    declare(place, "v3")
+    manifests = ServingHome.under(place.root).manifests
+    (manifests / "gone.json").symlink_to(manifests / "nowhere")
+    assert declared_services(place) == {"churn": "churn-service"}
 
 
 def test_a_version_that_the_registry_does_not_have_is_lost(place: Home) -> None:

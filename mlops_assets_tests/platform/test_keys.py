@@ -52,3 +52,17 @@ def test_killed_before_the_key_was_in_place_the_next_start_signs(tmp_path: Path)
     trusted = read_trusted_keys(home.keys / TRUSTED)
     assert set(trusted.keys) == {signing_key_id(home.keys / SIGNING_KEY)}
     assert read_signed_manifest(package, trusted).model == "toy"
+
+
+def test_a_lost_signing_key_is_replaced_and_the_former_stays_trusted(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    package = unsigned_package(home, "toy")
+    list(prepare_keys(home))
+    (home.keys / SIGNING_KEY).unlink()
+
+    (told,) = prepare_keys(home)
+    assert told.startswith(f"{home.keys / SIGNING_KEY} was gone")
+    trusted = read_trusted_keys(home.keys / TRUSTED)
+    assert len(trusted.keys) == 2
+    assert read_signed_manifest(package, trusted).model == "toy"
+    assert list(prepare_keys(home)) == []

@@ -1,10 +1,13 @@
 """One platform per home, and no lock that outlives its holder."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -77,6 +80,26 @@ def test_a_damaged_file_is_no_obstacle(lock: Path, text: str) -> None:
 def test_nobody_holds_a_lock_that_was_never_made(lock: Path) -> None:
     assert current_holder(lock) is None
     assert not lock.exists()
+
+
+def test_looking_at_it_does_not_stand_in_the_way(lock: Path) -> None:
+    """As `status`, called each second, does for a moment."""
+    with hold(lock, "one"):
+        pass
+    looking = os.open(lock, os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    threading.Timer(0.05, os.close, (looking,)).start()
+    with hold(lock, "two"):
+        assert current_holder(lock) is not None
+
+
+def test_while_it_is_published_again_a_holder_is_seen(lock: Path) -> None:
+    with hold(lock, "one") as held, ThreadPoolExecutor(1) as pool:
+        held.publish({"gateway": "http://127.0.0.1:8080"})
+        seen = pool.submit(lambda: [current_holder(lock) for _ in range(2_000)])
+        while not seen.done():
+            held.publish({"gateway": "http://127.0.0.1:8080"})
+    assert None not in seen.result()
 
 
 def test_a_refused_start_is_not_taken_for_a_killed_one(lock: Path) -> None:

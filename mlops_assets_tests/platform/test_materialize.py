@@ -9,8 +9,11 @@ import pytest
 
 from mlops_assets.errors import PlatformError
 from mlops_assets.platform.events import Message, Models
+from mlops_assets.platform.execution import PROCESS_TAG, process_identity
+from mlops_assets.platform.pipelines import MODEL_TAG
 from mlops_assets.platform.retirement import mark_retired, read_retired
 from mlops_assets_tests.platform.conftest import Tiny, outcomes, runs
+from mlops_assets_tests.platform.test_repair import begin
 
 ALL = ["dataset", "evaluation", "inference_service"]
 
@@ -72,6 +75,16 @@ def test_a_failure_names_its_step_and_is_tried_again(tiny: Tiny) -> None:
     assert outcomes(told)["apple"].failure is None
 
 
+def test_a_source_that_is_gone_is_told_though_the_last_candidate_was_refused(tiny: Tiny) -> None:
+    tiny.behave(gate=False)
+    assert outcomes(tiny.materialize("apple"))["apple"].made == ["dataset", "evaluation"]
+    tiny.behave(gate=False, gone=True)
+    made = outcomes(tiny.materialize("apple"))["apple"]
+    assert made.failure == "dataset: its source is gone"
+    assert made.refused == {"gate": "0.49 is not above 0.5"}
+    assert made.made == []
+
+
 def test_what_is_lost_is_made_again(tiny: Tiny) -> None:
     tiny.materialize("apple")
     manifest = tiny.home.root / "serving" / "manifests" / "apple-service.json"
@@ -94,6 +107,20 @@ def test_a_retired_model_is_passed_over_until_it_is_named(tiny: Tiny) -> None:
 def test_an_unknown_model_is_named(tiny: Tiny) -> None:
     with pytest.raises(PlatformError, match="no model is named 'plum'; found: apple, pear"):
         tiny.materialize("plum")
+
+
+def test_it_does_not_race_with_a_run_that_goes_on(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops_assets.platform.making._OTHER_RUN_SECONDS", 0.0)
+    tags = {MODEL_TAG: "apple", PROCESS_TAG: process_identity()}
+    with tiny.instance() as instance:
+        other = begin(instance, dg.DagsterRunStatus.STARTED, tags)
+    told = tiny.materialize()
+    failure = outcomes(told)["apple"].failure
+    assert failure is not None
+    assert f"run {other.run_id[:8]} of apple is still under way" in failure
+    assert runs(told) == [("pear", ALL)]
 
 
 def test_a_kill_is_repaired_and_ends_as_without_it(tiny: Tiny) -> None:

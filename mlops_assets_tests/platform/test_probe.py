@@ -61,6 +61,15 @@ def test_probe_table(status: int, body: object, version: int | None, problem: st
     assert (probe.version, probe.problem) == (version, problem)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:8080", "localhost:8080", "https://box", "http://box:99999", "http://box:1/v2", ""],
+)
+def test_what_is_no_url_of_a_gateway_is_named(url: str) -> None:
+    with pytest.raises(ServingError, match=f"^{url}: "):
+        predict(url, "churn", [{"age": 31}])
+
+
 def test_nobody_listening_tells_what_to_do() -> None:
     url = f"http://127.0.0.1:{any_port('127.0.0.1')}"
     with pytest.raises(ServingError, match=f"nothing listens at {url}; start it with"):

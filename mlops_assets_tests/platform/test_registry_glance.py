@@ -35,6 +35,8 @@ def test_it_counts_what_mlflow_wrote(place: Home) -> None:
     assert withdraw_aliases(place, "churn") == 1
     assert withdraw_aliases(place, "churn") == 0
     assert champion_version(place, "churn") is None
+    client.delete_model_version("churn", "1")
+    assert not has_version(place, "churn", 1)
 
 
 def test_nothing_is_found_where_nothing_is(place: Home) -> None:

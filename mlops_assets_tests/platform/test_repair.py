@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -19,6 +20,10 @@ from mlops_assets_tests.platform.conftest import ROOT, Tiny
 @dg.job
 def nothing() -> None:
     """A job for runs that somebody else executes."""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def begin(
@@ -43,12 +48,12 @@ def begin(
 def test_repair_table(tiny: Tiny, before: dg.DagsterRunStatus, after: dg.DagsterRunStatus) -> None:
     with tiny.instance() as instance:
         run = begin(instance, before)
-        told = list(repair(instance, tiny.home))
+        told = list(repair(instance, tiny.home, now()))
         found = instance.get_run_by_id(run.run_id)
         assert found is not None
         assert found.status == after
         assert [REASON in text for text in told] == [True] * (before != after)
-        assert list(repair(instance, tiny.home)) == []
+        assert list(repair(instance, tiny.home, now())) == []
 
 
 def test_a_run_whose_process_lives_is_left_alone(tiny: Tiny) -> None:
@@ -59,14 +64,24 @@ def test_a_run_whose_process_lives_is_left_alone(tiny: Tiny) -> None:
         data = EngineEventData.in_process(other.pid)
         instance.report_engine_event("Started process for run.", launched, data)
         mine = begin(instance, dg.DagsterRunStatus.STARTED, {PROCESS_TAG: process_identity()})
-        assert list(repair(instance, tiny.home)) == []
+        assert list(repair(instance, tiny.home, now())) == []
         other.kill()
         other.wait()
-        (told,) = repair(instance, tiny.home)
+        (told,) = repair(instance, tiny.home, now())
         assert launched.run_id[:8] in told
         found = instance.get_run_by_id(mine.run_id)
         assert found is not None
         assert not found.is_finished
+
+
+def test_a_run_that_is_launched_meanwhile_is_left_alone(tiny: Tiny) -> None:
+    """Dagster's daemon is up again, and has taken it from the queue; its process comes next."""
+    with tiny.instance() as instance:
+        began = now() - timedelta(seconds=1)  # the database keeps whole seconds of new runs
+        run = begin(instance, dg.DagsterRunStatus.STARTING)
+        assert list(repair(instance, tiny.home, began)) == []
+        (told,) = repair(instance, tiny.home, now())
+        assert run.run_id[:8] in told
 
 
 def test_a_later_process_with_the_same_number_is_another() -> None:

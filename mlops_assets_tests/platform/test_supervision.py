@@ -84,6 +84,14 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
+def is_in_group(process: psutil.Process, group: int) -> bool:
+    """Whether a process belongs to the group of an ended one."""
+    try:
+        return process.pid != group and os.getpgid(process.pid) == group
+    except OSError:
+        return False
+
+
 def keep(supervisor: Supervisor, until: Callable[[], object]) -> None:
     """Polls until something is true."""
 
@@ -127,6 +135,17 @@ def test_the_second_signal_ends_all_at_once(supervisor: Supervisor) -> None:
         wait_until(lambda: psutil.Process(pid).status() == "zombie")
 
 
+def test_a_hangup_stops_it_but_not_under_nohup() -> None:
+    for under_nohup in (True, False):
+        former = signal.signal(signal.SIGHUP, signal.SIG_IGN if under_nohup else signal.SIG_DFL)
+        try:
+            with Stop().listening() as stop:
+                os.kill(os.getpid(), signal.SIGHUP)
+                assert stop.is_asked is not under_nohup
+        finally:
+            signal.signal(signal.SIGHUP, former)
+
+
 def test_a_server_that_dies_is_started_again(supervisor: Supervisor, told: list[str]) -> None:
     restarted: list[str] = []
     supervisor.on_restart = restarted.append
@@ -163,6 +182,32 @@ def test_a_task_hands_over_its_lines(supervisor: Supervisor) -> None:
     assert last_lines(supervisor.log("task")) == "  aside"
 
 
+def test_the_number_of_an_ended_task_gets_no_signal(supervisor: Supervisor) -> None:
+    """After days of `up` it may be that of somebody else's process; here, of a follower."""
+    code = "import os, time; os.fork() or time.sleep(60)"
+    task = supervisor.run("task", [sys.executable, "-c", code], print)
+    wait_until(lambda: task.process.poll() == 0)
+    (follower,) = (p for p in psutil.process_iter() if is_in_group(p, task.process.pid))
+    supervisor.poll()
+    supervisor.kill()
+    time.sleep(0.2)  # a signal would have come
+    assert follower.status() != "zombie"
+
+
+def test_a_server_is_silent_from_its_last_start_on(supervisor: Supervisor) -> None:
+    supervisor.start(dummy(any_port("127.0.0.1")))
+    assert supervisor.silent_seconds("dummy") < 5
+    keep(supervisor, lambda: supervisor.is_ready("dummy"))
+    assert supervisor.silent_seconds("dummy") == 0.0
+    os.kill(supervisor.pids()["dummy"], signal.SIGKILL)
+    keep(supervisor, lambda: not supervisor.is_ready("dummy"))
+    assert supervisor.silent_seconds("dummy") == 0.0  # it is started again in a second
+    restarted: list[float] = []
+    supervisor.on_restart = lambda _: restarted.append(time.monotonic())
+    keep(supervisor, lambda: restarted)
+    assert supervisor.silent_seconds("dummy") <= time.monotonic() - restarted[0] + 0.1
+
+
 def test_a_guardian_that_was_killed_is_replaced(supervisor: Supervisor, place: Home) -> None:
     def guardians() -> list[psutil.Process]:
         return list(marked_processes(place))
@@ -171,8 +216,7 @@ def test_a_guardian_that_was_killed_is_replaced(supervisor: Supervisor, place: H
     (guardian,) = guardians()
     guardian.kill()
     wait_until(lambda: not guardians())
-    supervisor.poll()
-    wait_until(guardians)
+    keep(supervisor, guardians)  # its environment is gone a moment before it has ended
     assert len(guardians()) == 1
 
 

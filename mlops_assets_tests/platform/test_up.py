@@ -115,6 +115,15 @@ def test_definitions_that_cannot_be_loaded_are_told(tiny: Tiny) -> None:
     assert "No module named 'mlops_assets_tests.platform.no_such_module'" in report.error
 
 
+def test_a_damaged_manifest_ends_it_with_a_report_that_names_the_file(tiny: Tiny) -> None:
+    manifest = tiny.home.root / "serving" / "manifests" / "plum.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{")
+    report, _ = up(options(tiny))
+    assert report.error is not None
+    assert f"{manifest} is not JSON" in report.error
+
+
 def test_a_busy_port_is_refused_with_its_option(tiny: Tiny) -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))

@@ -1,7 +1,8 @@
 """A code location of two models that are made in milliseconds, as tests of the platform need them.
 
 `<MLOPS_HOME>/tiny.json` says how the model `apple` behaves: `content` of its source, whether its
-`gate` lets it pass, whether its evaluation `fails` or `hangs`. `pear` always behaves.
+`gate` lets it pass, whether its source is `gone`, whether its evaluation `fails` or `hangs`. `pear`
+always behaves.
 """
 
 import json
@@ -46,7 +47,8 @@ class Live(BaseModel):
 
 def behaviour(model: str) -> dict[str, Any]:
     """How a model is to behave now."""
-    found: dict[str, Any] = {"content": "a", "gate": True, "fails": False, "hangs": False}
+    found: dict[str, Any] = {"content": "a", "gate": True}
+    found |= dict.fromkeys(("gone", "fails", "hangs"), False)
     path = home() / "tiny.json"
     if model == "apple" and path.exists():
         found.update(json.loads(path.read_text()))
@@ -59,7 +61,10 @@ def build(model: str) -> dg.Definitions:
 
     @dg.asset(key=[model, "dataset"], code_version="1", dagster_type=Snapshot, **common)
     def dataset() -> dg.MaterializeResult:  # type: ignore[type-arg]
-        content = behaviour(model)["content"]
+        now = behaviour(model)
+        if now["gone"]:
+            raise dg.Failure("its source is gone", allow_retries=False)
+        content = now["content"]
         return dg.MaterializeResult(
             value=Snapshot(version=1, n_rows=len(content)), data_version=dg.DataVersion(content)
         )
