@@ -84,6 +84,8 @@ def build_column(field: FeatureField, values: Sequence[Any], where: str) -> NDAr
     except (TypeError, ValueError, OverflowError) as error:
         row = next(i for i, value in enumerate(values) if not _is_number(value))
         raise _wrong(field, values[row], where.format(row=row)) from error
+    if column.ndim > 1:  # each value is a list, and all are equally long
+        raise _wrong(field, values[0], where.format(row=0))
     return check_numbers(field, column, where)
 
 

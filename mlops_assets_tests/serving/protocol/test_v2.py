@@ -93,6 +93,8 @@ WRONG: dict[str, tuple[list[dict[str, Any]], str]] = {
     "no_rows": ([{**t, "shape": [0], "data": []} for t in (HOURS, GENRE, PLAYS)], "one row"),
     "wide": ([{**HOURS, "shape": [2, 4], "data": [1] * 8}], "expected [n, 3]"),
     "nesting": ([{**HOURS, "shape": [2, 1], "data": [[1], [1, 2]]}, GENRE, PLAYS], "another n"),
+    "nested_beyond_its_shape": ([{**HOURS, "data": [[1], [2]]}, GENRE, PLAYS], "a list of 1"),
+    "empty_lists": ([HOURS, GENRE, {**PLAYS, "data": [[], []]}], "found a list of 0"),
     "infinite": ([{**HOURS, "data": [1, 3.5e38]}, GENRE, PLAYS], "at most 3.4e+38"),
 }
 
