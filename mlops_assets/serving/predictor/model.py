@@ -52,7 +52,9 @@ class ServedModel:
             raise ServingError(f"model {self.manifest.model}: its manifest holds no example rows")
         try:
             columns = tuple(
-                build_column(field, [row.get(field.name) for row in rows], "example[{row}]")
+                build_column(
+                    field, [row.get(field.name) for row in rows], f"example[{{row}}] {field.name!r}"
+                )
                 for field in self.manifest.features
             )
         except RequestError as error:

@@ -239,5 +239,5 @@ def test_a_model_that_does_not_answer_its_example_is_not_served(
 def test_an_example_that_the_model_does_not_take_is_not_served(positive_model: Path) -> None:
     served = load_model(positive_model)
     manifest = served.manifest.model_copy(update={"example": [{"x0": "a"}]})
-    with pytest.raises(ServingError, match=r"its manifest's example\[0\]: expected a number"):
+    with pytest.raises(ServingError, match=r"its manifest's example\[0\] 'x0': expected a number"):
         dataclasses.replace(served, manifest=manifest).build_example()

@@ -137,6 +137,15 @@ def test_wrong_binary_sizes_are_told(size: object, message: str) -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["{", "{x}", "{row:>1000000}", "{row.__class__}"])
+def test_the_name_of_a_tensor_is_told_as_it_is(name: str) -> None:
+    """Once it was taken for a format: a 500, or as many bytes of memory as the caller liked."""
+    tensor = {"name": name, "shape": [1, 2], "datatype": "FP64", "data": [1, "a"]}
+    with pytest.raises(RequestError) as refused:
+        decode({"inputs": [tensor]}, NUMBERS)
+    assert refused.value.reason.startswith(f"inputs.{name}[0] 'b': expected a number")
+
+
 def test_an_unknown_output_is_told() -> None:
     with pytest.raises(RequestError, match="predict or predict_proba, found text 'x'"):
         decode({"inputs": [HOURS, GENRE, PLAYS], "outputs": [{"name": "x"}]})
