@@ -1,0 +1,84 @@
+"""A predictor's own processes, and those that it never started."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mlops_assets_tests.serving.running import find_free_port, running_module, wait_for
+from mlops_assets_tests.serving.wire import connected, request_bytes
+
+MODULE = "mlops_assets.serving.predictor"
+PREDICT, BODY = "/v1/models/toy:predict", b'{"instances": [[3, -1, 0.5]]}'
+
+
+def test_the_end_of_a_process_that_it_inherited_ends_no_predictor(positive_model: Path) -> None:
+    """Process 1 of a container inherits the orphans of whoever looks into it."""
+    port = find_free_port()
+    arguments = ["--model-name=toy", f"--model-dir={positive_model}", f"--port={port}"]
+    more = ["--workers=2", f"--parent-pid={os.getpid()}"]
+    command = [sys.executable, "-m", MODULE, *arguments, *more]
+    with subprocess.Popen(
+        ["sh", "-c", 'sleep 0 & exec "$@"', "sh", *command], text=True
+    ) as process:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/v2/health/ready", process)
+            process.terminate()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+
+def test_when_a_new_worker_refuses_the_model_the_others_answer_what_they_have(
+    positive_model: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(positive_model, tmp_path / "model")
+    port = find_free_port()
+    more = ("--workers=2", "--max-body-seconds=300")
+    arguments = ("--model-name=toy", f"--model-dir={model}", f"--port={port}", *more)
+    with running_module(MODULE, *arguments) as process:
+        wait_for(f"http://127.0.0.1:{port}/v2/health/ready", process)
+        with connected(port) as wire:
+            wire.send(request_bytes("POST", PREDICT, BODY[:9], length=len(BODY)))
+            idle = worker_without_caller(process.pid, port)
+            (model / "model.onnx").unlink()
+            idle.send_signal(signal.SIGKILL)
+            deadline = time.monotonic() + 60
+            while "no such file" not in process.log():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1)
+            wire.send(BODY[9:])
+            answer = wire.answer()
+        assert answer is not None
+        assert answer.status == 200
+        assert process.wait(30) == 2
+
+
+def worker_without_caller(pid: int, port: int) -> psutil.Process:
+    """The one of two workers that has not taken the only connection, once the other has."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        workers = psutil.Process(pid).children()
+        busy = _pids_with_callers(port)
+        idle = [worker for worker in workers if worker.pid not in busy]
+        if len(workers) == 2 and len(idle) == 1:
+            return idle[0]
+        time.sleep(0.02)
+    raise AssertionError("no worker took the connection")
+
+
+def _pids_with_callers(port: int) -> set[int | None]:
+    return {
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_ESTABLISHED
+        and connection.laddr[:2] == ("127.0.0.1", port)
+    }
