@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mlops_assets.serving.predictor.__main__ import read_arguments
 from mlops_assets_tests.serving.running import find_free_port, running_module, wait_for
 from mlops_assets_tests.serving.wire import connected, request_bytes
 
@@ -60,6 +61,43 @@ def test_when_a_new_worker_refuses_the_model_the_others_answer_what_they_have(
         assert answer is not None
         assert answer.status == 200
         assert process.wait(30) == 2
+
+
+@pytest.mark.parametrize("more", [(), ("--workers=2",)], ids=["alone", "workers"])
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        pytest.param("--port=65536", "port 65536: expected 0 to 65535", id="no_port"),
+        pytest.param("--log-dir=/dev/null/log", "predictions cannot be logged: ", id="no_folder"),
+    ],
+)
+def test_what_cannot_start_ends_with_the_reason(
+    positive_model: Path, wrong: str, words: str, more: tuple[str, ...]
+) -> None:
+    arguments = ("--model-name=toy", f"--model-dir={positive_model}", f"--port={find_free_port()}")
+    with running_module(MODULE, *arguments, *more, wrong) as process:
+        assert process.wait(60) == 2
+        log = process.log()
+    assert (words in log, "Traceback" in log) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        pytest.param("--max-rows=0", "--max-rows: expected at least 1, found 0", id="no_rows"),
+        pytest.param("--max-waiting=-1", "--max-waiting: expected at least 0", id="below_none"),
+        pytest.param("--max-body-seconds=nan", "--max-body-seconds: expected at", id="no_number"),
+        pytest.param("--drain-seconds=inf", "--drain-seconds: expected at least 0", id="for_ever"),
+        pytest.param("--socket-path=/nowhere/x", "expected a folder that is there", id="no_folder"),
+        pytest.param("--workers=0", "--workers: expected at least 1", id="no_workers"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    wrong: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        read_arguments(["--model-name=toy", "--model-dir=m", wrong])
+    assert words in capsys.readouterr().err
 
 
 def worker_without_caller(pid: int, port: int) -> psutil.Process:
