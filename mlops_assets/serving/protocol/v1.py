@@ -58,7 +58,7 @@ class V1Decoder:
                 n_rows = len(rows)
                 if n_rows <= max_rows:
                     return Batch(n_rows, None, rows, self._features)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             pass
         return self._decode_any(body, max_rows)
 

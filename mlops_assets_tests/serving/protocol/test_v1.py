@@ -134,6 +134,13 @@ def test_wrong_requests_name_place_expected_and_found(body: str, status: int, me
     assert message in refused.value.reason
 
 
+@pytest.mark.parametrize("text", [b"\xff", b"caf\xe9", b"\xed\xa0\x80"])
+def test_a_text_that_is_no_utf_8_is_refused(text: bytes) -> None:
+    with pytest.raises(RequestError, match="not JSON: 'utf-8' codec can't decode") as refused:
+        MIXED.decode(b'{"instances":[[1,"%b",true]]}' % text, max_rows=MAX_ROWS)
+    assert refused.value.status == 400
+
+
 def test_a_full_batch_is_taken() -> None:
     batch = NUMBERS.decode(b'{"instances":' + b"[" + b"[1,2]," * 4 + b"[1,2]]}", max_rows=MAX_ROWS)
     assert batch.n_rows == MAX_ROWS
