@@ -126,7 +126,8 @@ def _run_workers(settings: PredictorSettings, metrics: Metrics) -> int:
 
     def start(worker: int) -> None:
         with _stopping_later():  # a worker that is not yet among the children would go on for ever
-            children[_fork_worker(settings, metrics, worker)] = worker
+            if not stopping:
+                children[_fork_worker(settings, metrics, worker)] = worker
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
@@ -150,7 +151,6 @@ def _run_workers(settings: PredictorSettings, metrics: Metrics) -> int:
         if not stopping:
             _LOG.error("worker %d ended with %d; starting another", worker, code)
             time.sleep(_RESPAWN_SECONDS)
-        if not stopping:  # nor has that been asked for meanwhile
             start(worker)
     if shipper:
         _end_shipper(shipper)  # last, so that it ships what the workers wrote last

@@ -63,6 +63,17 @@ def test_when_a_new_worker_refuses_the_model_the_others_answer_what_they_have(
         assert process.wait(30) == 2
 
 
+def test_a_predictor_that_is_stopped_while_it_starts_workers_stops(positive_model: Path) -> None:
+    """Those that were started after the signal were never told of it."""
+    arguments = ("--model-name=toy", f"--model-dir={positive_model}", f"--port={find_free_port()}")
+    with running_module(MODULE, *arguments, "--workers=24") as process:
+        started = psutil.Process(process.pid)
+        while not started.children():
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(30) == 0
+
+
 @pytest.mark.parametrize("more", [(), ("--workers=2",)], ids=["alone", "workers"])
 @pytest.mark.parametrize(
     ("wrong", "words"),
