@@ -149,8 +149,9 @@ class EmbeddedServing:
 
     def delete(self, service: str) -> None:
         """Remove a service; the gateway drains and stops its revisions."""
-        self._home.manifest(_checked(service)).unlink(missing_ok=True)
-        self._home.traffic(service).unlink(missing_ok=True)
+        # The split first: one that a kill left would hold for the next service of this name.
+        self._home.traffic(_checked(service)).unlink(missing_ok=True)
+        self._home.manifest(service).unlink(missing_ok=True)
 
     def _get(self, path: str) -> httpx.Response:
         return self._call("GET", path, None)

@@ -9,6 +9,7 @@ import pytest
 
 from mlops_assets.errors import ServingError
 from mlops_assets.serving.embedded import EmbeddedServing
+from mlops_assets.serving.home import ServingHome, write_json
 
 
 class Stranger(BaseHTTPRequestHandler):
@@ -41,3 +42,14 @@ def test_what_is_no_gateway_is_told_with_what_it_said(backend: EmbeddedServing) 
         backend.traffic("toy")
     with pytest.raises(ServingError, match=said):
         backend.predict("toy", [{"x": 1}])
+
+
+def test_a_deletion_that_breaks_off_leaves_no_split_to_the_next_service_of_the_name(
+    tmp_path: Path,
+) -> None:
+    home = ServingHome.under(tmp_path)
+    write_json(home.manifest("toy"), {})
+    home.traffic("toy").mkdir(parents=True)  # cannot be removed as a file
+    with pytest.raises(OSError, match=r"traffic/toy\.json"):
+        EmbeddedServing(tmp_path).delete("toy")
+    assert home.manifest("toy").exists()
