@@ -120,7 +120,7 @@ class EmbeddedServing:
         response = self._get(f"/services/{_checked(service)}")
         if response.status_code == httpx.codes.NOT_FOUND:
             raise ServingError(f"there is no service {service}")
-        return read_status(service, response.json()).traffic
+        return read_status(service, _content(service, response)).traffic
 
     def set_traffic(
         self, service: str, percent: Mapping[str, int], *, shadow: str | None = None
@@ -145,17 +145,13 @@ class EmbeddedServing:
         headers = {"x-request-id": probe_id()}
         if revision is not None:
             headers["x-revision"] = revision
-        response = self._call("POST", path, {"instances": list(rows)}, headers)
-        if response.status_code != httpx.codes.OK:
-            reason = response.json().get("error", response.text[:500])
-            raise ServingError(f"{service} answered {response.status_code}: {reason}")
-        answer: dict[str, Any] = response.json()
-        return answer
+        return _content(service, self._call("POST", path, {"instances": list(rows)}, headers))
 
     def delete(self, service: str) -> None:
         """Remove a service; the gateway drains and stops its revisions."""
-        self._home.manifest(_checked(service)).unlink(missing_ok=True)
-        self._home.traffic(service).unlink(missing_ok=True)
+        # The split first: one that a kill left would hold for the next service of this name.
+        self._home.traffic(_checked(service)).unlink(missing_ok=True)
+        self._home.manifest(service).unlink(missing_ok=True)
 
     def _get(self, path: str) -> httpx.Response:
         return self._call("GET", path, None)
@@ -185,8 +181,23 @@ class EmbeddedServing:
         )
 
 
+def _content(service: str, response: httpx.Response) -> dict[str, Any]:
+    """The JSON of an answer with 200; raises ServingError for any other, and for no JSON."""
+    try:
+        content = response.json()
+    except ValueError:
+        content = None
+    if response.status_code == httpx.codes.OK and isinstance(content, dict):
+        return content
+    reason = content.get("error") if isinstance(content, dict) else None
+    raise ServingError(
+        f"{service} answered {response.status_code} at {response.url.host}:{response.url.port}: "
+        f"{reason or response.text[:500]}"
+    )
+
+
 def _checked(service: str) -> str:
     """The name, if it can be a file's; raises ServingError else."""
     if not service or not all(c.isascii() and (c.isalnum() or c in "-_") for c in service):
-        raise ServingError(f"service {service!r}: expected letters, digits and dashes")
+        raise ServingError(f"service {service!r}: expected letters, digits, - and _")
     return service

@@ -54,12 +54,14 @@ def require_free_port(host: str, port: int) -> None:
     """Refuse a port at which something listens: the server shares ports and would not notice.
 
     Raises:
-        PlatformError: names the port and, where it can be seen, the process.
+        PlatformError: names the port and, where it can be seen, the process; or it is no port.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except OverflowError as error:
+            raise PlatformError(f"port {port}: expected 0 to 65535") from error
         except OSError as error:
             raise PlatformError(
                 f"port {port} at {host} cannot be used ({error.strerror}){_owner(port)}"

@@ -47,12 +47,14 @@ def v1_bodies(draw: st.DrawFn) -> bytes:
     rows = draw(_sometimes(st.lists(_ROW, min_size=1, max_size=8), _ROW))
     key = draw(st.sampled_from(["instances", "instances", "inputs"]))
     content = {key: rows, **draw(_sometimes(st.just({}), _EXTRA))}
-    return _text(draw, content)
+    return _text(draw, content, more=draw(_sometimes(st.just({}), _EXTRA)))
 
 
-def _text(draw: st.DrawFn, content: object) -> bytes:
-    """JSON, now and then cut off or with a byte changed."""
+def _text(draw: st.DrawFn, content: object, more: object = None) -> bytes:
+    """JSON, now and then cut off or with a byte changed; `more` fields may stand in it twice."""
     text = json.dumps(content).encode()
+    if more:
+        text = text[:-1] + b"," + json.dumps(more).encode()[1:]
     if draw(st.integers(0, 19)) or not text:
         return text
     at = draw(st.integers(0, len(text) - 1))
@@ -73,7 +75,8 @@ def v2_requests(draw: st.DrawFn) -> tuple[bytes, int | None]:
             tensor["parameters"] = {"binary_data_size": len(raw)}
             tail += raw
         else:
-            tensor["data"] = draw(st.lists(values, min_size=n_rows, max_size=n_rows))
+            data = draw(st.lists(values, min_size=n_rows, max_size=n_rows))
+            tensor["data"] = draw(_sometimes(st.just(data), st.just([[value] for value in data])))
         tensors.append({**tensor, **draw(_sometimes(st.just({}), _WRONG_TENSOR))})
     content: dict[str, Any] = {"inputs": draw(st.permutations(tensors))}
     if not draw(st.integers(0, 3)):  # the others are sent as they stand, so that some are right

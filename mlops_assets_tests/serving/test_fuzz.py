@@ -116,6 +116,7 @@ def gateway(home: Path, mixed_model: Path) -> Iterator[Caller]:
 @given(body=v1_bodies())
 @example(body=b'{"instances":[[1,"x",1e400]]}')
 @example(body=b'\xff\xfe{"instances":[]}')
+@example(body=b'{"instances":[[1,"caf\xe9",true]]}')
 @example(body=b'{"instances":' + b"[" * 9_000)
 def test_v1_on_the_wire(predictor: Caller, body: bytes) -> None:
     predictor.ask(V1, body)

@@ -1,6 +1,7 @@
 """`python -m mlops_assets.serving.predictor`: the predictor's command line."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -13,10 +14,10 @@ from mlops_assets.serving.predictor.settings import PredictorSettings
 TRUSTED_KEYS = Path("/etc/mlops/trusted-keys")
 """Where the public keys are mounted in a pod."""
 
-_LIMITS = (
-    "max_body_bytes", "max_body_seconds", "max_rows", "max_waiting", "max_wait_seconds",
-    "drain_seconds",
-)  # fmt: skip
+_LEAST = {
+    "max_body_bytes": 1, "max_body_seconds": 0, "max_rows": 1, "max_waiting": 0,
+    "max_wait_seconds": 0, "drain_seconds": 0,
+}  # fmt: skip
 
 
 def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
@@ -50,13 +51,19 @@ def read_arguments(arguments: Sequence[str] | None = None) -> PredictorSettings:
     add("--log-sink-token-file", type=Path, help="file with its token (or MLOPS_SINK_TOKEN)")
     add("--log-namespace", default=defaults["log_namespace"], help="(default: %(default)s)")
     add("--parent-pid", type=int, help="die with this process")
-    for name in _LIMITS:
+    for name in _LEAST:
         default = defaults[name]
         option = f"--{name.replace('_', '-')}"
         add(option, type=type(default), default=default, help="(default: %(default)s)")
     found = parser.parse_args(arguments)
     if found.workers < 1 or (found.workers > 1 and found.socket_path):
         parser.error("--workers: expected at least 1, and 1 with --socket-path")
+    if found.socket_path and not found.socket_path.parent.is_dir():
+        parser.error(f"--socket-path: expected a folder that is there, found {found.socket_path}")
+    for name, least in _LEAST.items():
+        if not least <= getattr(found, name) < math.inf:  # nor is NaN
+            option = f"--{name.replace('_', '-')}"
+            parser.error(f"{option}: expected at least {least}, found {getattr(found, name)}")
     if found.log_sink is not None:
         _require_sink(parser, found)
     given = vars(found)

@@ -83,7 +83,8 @@ class Desk:
     @property
     def n_in_flight(self) -> int:
         """Requests that are not answered yet."""
-        return sum(self.n_begun) - sum(self.n_ended)
+        n_ended = sum(self.n_ended)  # first: what begins and ends meanwhile must hide no other
+        return sum(self.n_begun) - n_ended
 
 
 class PredictionCall(Arrival):

@@ -25,6 +25,8 @@ _LARGEST_STEP = 4.0  # of an estimate: when the machine pauses, that says nothin
 class CostEstimate:
     """How long a batch takes, learned from those before, by power of two of its rows.
 
+    Safe to use from several threads; of two measurements at the same time one may be forgotten.
+
     >>> cost = CostEstimate()
     >>> cost.learn(1, 0.001)
     >>> cost.seconds(1), cost.seconds(8)
@@ -52,7 +54,8 @@ class CostEstimate:
         known = self._by_size.get(size)
         if known is not None:
             return known
-        smaller = max((known for known in self._by_size if known < size), default=None)
+        sizes = tuple(self._by_size)  # a copy, since other threads learn meanwhile
+        smaller = max((known for known in sizes if known < size), default=None)
         if smaller is None:
             return min(self._by_size.values(), default=LARGE_SECONDS)
         return self._by_size[smaller] * 2.0 ** (size - smaller)
@@ -65,8 +68,8 @@ class Execution:
         scorer: Answers batches.
         max_waiting: Slow batches that may wait for a thread.
         max_wait_seconds: Longest wait for one.
-        n_threads: Slow batches at a time, of which very slow ones leave one; by default one for
-            each processor.
+        n_threads: Slow batches at a time; very slow ones may be one less, but always one. There is
+            a thread more, so that these never hold all. By default one for each processor.
     """
 
     def __init__(
@@ -91,15 +94,22 @@ class Execution:
         """Answer the example, and learn what a row and the whole example cost.
 
         Raises:
-            ServingError: the model does not answer it.
+            ServingError: the model does not answer it, or not with one answer for each row.
         """
+        example = model.build_example()
+        single = Batch(1, tuple(column[:1] for column in example.columns))
         try:
-            example = model.build_example()
-            single = Batch(1, tuple(column[:1] for column in example.columns))
             for batch in (example, single, single, single, example):
-                self._timed(batch)
+                answer = self._timed(batch)
         except RequestError as error:
             raise ServingError(f"the model does not answer its own example: {error}") from error
+        except Exception as error:  # a model may raise anything
+            raise ServingError(f"the model does not answer its own example: {error!r}") from error
+        if len(answer.labels) != example.n_rows:
+            raise ServingError(
+                f"the model gives {len(answer.labels)} answers to the {example.n_rows} rows of its "
+                "example; expected one for each"
+            )
 
     def score_at_once(self, batch: Batch) -> Answer | None:
         """The model's answer to a quick batch; None for a slow one, which `score` takes."""
@@ -114,20 +124,27 @@ class Execution:
             RequestError: 503, too many slow batches wait already or one waited too long.
         """
         lane = self._large if self.cost.seconds(batch.n_rows) > LARGE_SECONDS else self._small
-        if lane.locked() and self.n_waiting >= self._max_waiting:
-            raise self._busy()
-        self.n_waiting += 1
-        try:
-            await asyncio.wait_for(lane.acquire(), self._max_wait_seconds)
-        except TimeoutError as error:
-            raise self._busy() from error
-        finally:
-            self.n_waiting -= 1
+        await self._enter(lane)
         try:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._threads, self._timed, batch)
         finally:
             lane.release()
+
+    async def _enter(self, lane: asyncio.Semaphore) -> None:
+        if not lane.locked():
+            await lane.acquire()  # at once: who comes next sees that it is taken
+            return
+        if self.n_waiting >= self._max_waiting:
+            raise _busy(f"{self.n_waiting} requests with slow batches wait already")
+        self.n_waiting += 1
+        try:
+            async with asyncio.timeout(self._max_wait_seconds):
+                await lane.acquire()
+        except TimeoutError as error:
+            raise _busy(f"no thread was free for {self._max_wait_seconds:g} s") from error
+        finally:
+            self.n_waiting -= 1
 
     def _timed(self, batch: Batch) -> Answer:
         started = time.perf_counter()
@@ -135,10 +152,6 @@ class Execution:
         self.cost.learn(batch.n_rows, time.perf_counter() - started)
         return answer
 
-    def _busy(self) -> RequestError:
-        return RequestError(
-            503,
-            f"{self.n_waiting} requests with slow batches wait already; try again, or send smaller "
-            "batches",
-            retry_after_seconds=1,
-        )
+
+def _busy(reason: str) -> RequestError:
+    return RequestError(503, f"{reason}; try again, or send smaller batches", retry_after_seconds=1)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from mlops_assets.errors import ServingError
 from mlops_assets.modeling.manifest import ModelManifest
 from mlops_assets.serving.prediction_log.records import Preamble, PredictionRecord, encode
 from mlops_assets.serving.prediction_log.redaction import Redaction, read_key
@@ -14,7 +15,8 @@ class PredictionLog:
     """The log of one worker process.
 
     Raises:
-        ServingError: the model's policy names a column that it does not have, or lacks its key.
+        ServingError: the model's policy names a column that it does not have, or lacks its key; or
+            the folder cannot be written.
     """
 
     def __init__(self, settings: PredictorSettings, manifest: ModelManifest) -> None:
@@ -33,7 +35,10 @@ class PredictionLog:
             classes=manifest.classes,
             redacted=self._redaction is not None,
         )
-        self._writer = SegmentWriter(settings.log_dir, encode(preamble))
+        try:
+            self._writer = SegmentWriter(settings.log_dir, encode(preamble))
+        except OSError as error:
+            raise ServingError(f"--log-dir: predictions cannot be logged: {error}") from error
 
     def write(self, record: PredictionRecord, batch: Batch) -> bool:
         """Write one answer to a batch. False: there is no room."""

@@ -14,6 +14,7 @@ from mlops_assets.errors import ServingError, UnsafeModelError
 from mlops_assets.modeling.manifest import MANIFEST_FILE, ModelManifest
 from mlops_assets.modeling.signing import read_signed_manifest, read_trusted_keys
 from mlops_assets.serving.protocol.batch import Answer, Batch, build_column
+from mlops_assets.serving.protocol.refusal import RequestError
 
 _LOG = logging.getLogger(__name__)
 ONNX_FILE = "model.onnx"
@@ -49,10 +50,15 @@ class ServedModel:
         rows = self.manifest.example
         if not rows:
             raise ServingError(f"model {self.manifest.model}: its manifest holds no example rows")
-        columns = tuple(
-            build_column(field, [row.get(field.name) for row in rows], "example[{row}]")
-            for field in self.manifest.features
-        )
+        try:
+            columns = tuple(
+                build_column(
+                    field, [row.get(field.name) for row in rows], f"example[{{row}}] {field.name!r}"
+                )
+                for field in self.manifest.features
+            )
+        except RequestError as error:
+            raise ServingError(f"model {self.manifest.model}: its manifest's {error}") from error
         return Batch(len(rows), columns)
 
 

@@ -114,7 +114,7 @@ def _do_without_pandas(settings: PredictorSettings) -> None:
 
 def _run_workers(settings: PredictorSettings, metrics: Metrics) -> int:
     """Fork workers that share the port, and whoever ships their log; replace one that ends."""
-    stopping = False
+    stopping, exit_code = False, 0
     children: dict[int, int] = {}
 
     def stop(_number: int, _frame: object) -> None:
@@ -126,7 +126,8 @@ def _run_workers(settings: PredictorSettings, metrics: Metrics) -> int:
 
     def start(worker: int) -> None:
         with _stopping_later():  # a worker that is not yet among the children would go on for ever
-            children[_fork_worker(settings, metrics, worker)] = worker
+            if not stopping:
+                children[_fork_worker(settings, metrics, worker)] = worker
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
@@ -140,19 +141,20 @@ def _run_workers(settings: PredictorSettings, metrics: Metrics) -> int:
             time.sleep(_RESPAWN_SECONDS)
             shipper = _fork_shipper(settings)
             continue
+        if pid not in children:
+            continue  # process 1 of a container inherits those of others
         worker = children.pop(pid)
         code = os.waitstatus_to_exitcode(status)
         if code == _EXIT_REFUSED and not stopping:
-            stop(signal.SIGTERM, None)  # the others hold the same model; none can serve it
-            return code
+            exit_code = code  # the next one would refuse it too; the others answer what they have
+            stop(signal.SIGTERM, None)
         if not stopping:
             _LOG.error("worker %d ended with %d; starting another", worker, code)
             time.sleep(_RESPAWN_SECONDS)
-        if not stopping:  # nor has that been asked for meanwhile
             start(worker)
     if shipper:
         _end_shipper(shipper)  # last, so that it ships what the workers wrote last
-    return 0
+    return exit_code
 
 
 @contextlib.contextmanager

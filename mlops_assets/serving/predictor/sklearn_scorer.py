@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mlops_assets.modeling.manifest import ModelManifest
-from mlops_assets.serving.protocol.batch import Answer, Batch
+from mlops_assets.serving.protocol.batch import Answer, Batch, require_answers
 from mlops_assets.serving.protocol.refusal import RequestError
 
 
@@ -32,10 +32,14 @@ class SklearnScorer:
         frame = frame.with_columns(pl.col(booleans).cast(pl.Boolean()))
         try:
             if self._classes is None:
-                return Answer(self._pipeline.predict(frame).ravel().tolist(), None)
-            found = self._pipeline.predict_proba(frame)
+                found = self._pipeline.predict(frame)
+            else:
+                found = self._pipeline.predict_proba(frame)
         except ValueError as error:  # how scikit-learn refuses values, such as missing ones
             raise RequestError(400, f"the model refuses these values: {error}") from error
+        require_answers(found, batch)
+        if self._classes is None:
+            return Answer(found.ravel().tolist(), None)
         best = found.argmax(axis=1)
         return Answer([self._classes[position] for position in best.tolist()], found)
 

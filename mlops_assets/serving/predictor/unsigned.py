@@ -1,6 +1,7 @@
 """A model directory written by plain `mlflow.sklearn.save_model`, without our manifest.
 
-What it takes is read from MLflow's signature, what it answers from the estimator itself. skops
+What it takes is read from MLflow's signature, what it answers from the estimator itself. Before it
+serves it must answer its input example, or a row of blanks where it was saved without one. skops
 only: a pickle is refused, and so is a type that is not on the allow-list. Nothing says whether the
 bytes are the right ones, so this is for trying things out: `--require-signed` refuses it.
 """
@@ -24,6 +25,7 @@ _KINDS = {
     "boolean": "boolean",
 }
 _BLANK: dict[str, Any] = {"number": 0.0, "category": "", "boolean": False}
+_MAX_EXAMPLE_ROWS = 10
 
 
 def load_unsigned(directory: Path, allowed: Sequence[str]) -> tuple[ModelManifest, Any]:
@@ -31,7 +33,7 @@ def load_unsigned(directory: Path, allowed: Sequence[str]) -> tuple[ModelManifes
 
     Raises:
         UnsafeModelError: no MLflow scikit-learn model with a signature, or not in skops format, or
-            it holds a type that is not allowed.
+            it holds a type that is not allowed, or has several targets.
     """
     try:
         described = yaml.safe_load((directory / "MLmodel").read_text(encoding="utf-8"))
@@ -41,18 +43,22 @@ def load_unsigned(directory: Path, allowed: Sequence[str]) -> tuple[ModelManifes
             FeatureField.model_validate({"name": c["name"], "kind": _KINDS[c["type"]]})
             for c in columns
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        stored = str(flavor.get("pickled_model", ""))
+        example = _read_example(directory, described.get("saved_input_example_info"))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise UnsafeModelError(
             f"{directory} is no MLflow scikit-learn model with a signature of named columns: "
             f"{error!r}"
         ) from error
-    path = directory / str(flavor.get("pickled_model", ""))
+    path = directory / stored
     if path.suffix != ".skops" or not path.resolve().is_relative_to(directory.resolve()):
         raise UnsafeModelError(
             f"{path}: expected a model in skops format; a pickle runs code when it is read"
         )
     pipeline = _read_skops(path, allowed)
     classes = getattr(pipeline, "classes_", None)
+    if isinstance(classes, list):
+        raise UnsafeModelError(f"{path}: expected a model of one target, found {len(classes)}")
     labels = None if classes is None else classes.tolist()
     manifest = ModelManifest(
         model=directory.name,
@@ -63,9 +69,18 @@ def load_unsigned(directory: Path, allowed: Sequence[str]) -> tuple[ModelManifes
         files={},
         trusted_types=[],
         onnx=OnnxAgreement(usable=False, reason="written by plain MLflow"),
-        example=[{field.name: _BLANK[field.kind] for field in features}],
+        example=example or [{field.name: _BLANK[field.kind] for field in features}],
     )
     return manifest, pipeline
+
+
+def _read_example(directory: Path, described: Any) -> list[dict[str, Any]]:
+    """The first rows of the model's input example; none when it was saved without a frame."""
+    if described is None or described.get("pandas_orient") != "split":
+        return []
+    content = json.loads((directory / described["artifact_path"]).read_text(encoding="utf-8"))
+    columns, rows = content["columns"], content["data"][:_MAX_EXAMPLE_ROWS]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _read_skops(path: Path, allowed: Sequence[str]) -> Any:

@@ -72,7 +72,8 @@ def build_column(field: FeatureField, values: Sequence[Any], where: str) -> NDAr
     Args:
         field: The feature.
         values: JSON values, null as None.
-        where: Names the column in a refusal; `{row}` in it stands for the row.
+        where: Names the column in a refusal; `{row}` in it stands for the row. It is no format:
+            callers choose the names of tensors.
 
     Raises:
         RequestError: 400, a value is none of the feature's kind.
@@ -83,7 +84,9 @@ def build_column(field: FeatureField, values: Sequence[Any], where: str) -> NDAr
         column = np.array(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         row = next(i for i, value in enumerate(values) if not _is_number(value))
-        raise _wrong(field, values[row], where.format(row=row)) from error
+        raise _wrong(field, values[row], where.replace("{row}", str(row))) from error
+    if column.ndim > 1:  # each value is a list, and all are equally long
+        raise _wrong(field, values[0], where.replace("{row}", "0"))
     return check_numbers(field, column, where)
 
 
@@ -98,7 +101,7 @@ def check_numbers(field: FeatureField, column: NDArray[Any], where: str) -> NDAr
         wrong |= (column != 0) & (column != 1) & ~np.isnan(column)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise _wrong(field, float(column[row]), where.format(row=row))
+        raise _wrong(field, float(column[row]), where.replace("{row}", str(row)))
     return column
 
 
@@ -130,7 +133,7 @@ def _categories(field: FeatureField, values: Sequence[Any], where: str) -> NDArr
         elif isinstance(value, bool | int) or (isinstance(value, float) and value.is_integer()):
             column[row] = category_text(value)
         else:
-            raise _wrong(field, value, where.format(row=row))
+            raise _wrong(field, value, where.replace("{row}", str(row)))
     return column
 
 

@@ -25,6 +25,7 @@ _JSON_TYPES: dict[str, Any] = {
     "category": str | int | float | bool | None,
     "boolean": bool | float | None,
 }
+_NO_LIST = ("`$.instances`", "`$.inputs`")
 _PLACE = re.compile(r"^(instances|inputs)(?:\[(\d+)\])?(?:\[(\d+)\]|\.(.*))?$", re.DOTALL)
 
 
@@ -57,7 +58,7 @@ class V1Decoder:
                 n_rows = len(rows)
                 if n_rows <= max_rows:
                     return Batch(n_rows, None, rows, self._features)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             pass
         return self._decode_any(body, max_rows)
 
@@ -96,8 +97,10 @@ class V1Decoder:
     def _decode_single(self, body: bytes, error: msgspec.ValidationError) -> list[Any]:
         try:
             request = self._single.decode(body)
-        except UNREADABLE:
-            raise self._refusal(body, str(error)) from error
+        except UNREADABLE as single:
+            # What is no list of rows is told as the single row that it may be.
+            telling = single if str(error).endswith(_NO_LIST) else error
+            raise self._refusal(body, str(telling)) from error
         return [_one_of(request)]
 
     def _refusal(self, body: bytes, problem: str) -> RequestError:
@@ -114,6 +117,13 @@ class V1Decoder:
         at = _PLACE.match(place.removesuffix("`"))
         if at is None:
             return RequestError(400, f"{place or 'the body'}: {what}")
+        try:
+            return self._refusal_at(at, found, what)
+        except (IndexError, KeyError, TypeError):
+            # A name stands twice: the typed decoder failed at the first, `found` has the last.
+            return RequestError(400, f"{place.removesuffix('`')}: {what}")
+
+    def _refusal_at(self, at: re.Match[str], found: Any, what: str) -> RequestError:
         key, row, index, name = at.groups()
         found = found[key] if row is None else found[key][int(row)]
         where = key if row is None else f"{key}[{row}]"

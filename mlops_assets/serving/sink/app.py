@@ -63,17 +63,17 @@ class SinkApp:
 
     async def _answer(self, scope: Scope, exchange: Exchange) -> Reply:
         path, method, headers = scope.path, scope.method, scope.headers
-        if method == "POST" and (path in _EVENTS or path == _TRUTH):
-            require_token(self._settings.token, headers.get("authorization"))
-            declared = headers.get("content-length")
-            limit = self._settings.max_body_bytes
-            body = await read_body(exchange, declared, limit, self._patience)
-            if path == _TRUTH:
-                return await self._take_truth(body)
-            return await self._take_events(headers, body)
-        if method not in ("GET", "HEAD"):
-            return method_reply(method, "GET")
-        return self._page(path)
+        if path not in (*_EVENTS, _TRUTH):
+            return self._page(path, method)
+        if method != "POST":
+            return method_reply(method, "POST")
+        require_token(self._settings.token, headers.get("authorization"))
+        declared = headers.get("content-length")
+        limit = self._settings.max_body_bytes
+        body = await read_body(exchange, declared, limit, self._patience)
+        if path == _TRUTH:
+            return await self._take_truth(body)
+        return await self._take_events(headers, body)
 
     async def _take_events(self, headers: HeaderValues, body: bytes) -> Reply:
         events = read_events(headers, body)
@@ -96,16 +96,16 @@ class SinkApp:
         self._metrics.count_truths(len(items))
         return json_reply({"accepted": len(items)})
 
-    def _page(self, path: str) -> Reply:
-        if path == "/health":
-            content = {"status": "draining" if self.draining else "ok"}
-            return json_reply(content, 503 if self.draining else 200)
+    def _page(self, path: str, method: str) -> Reply:
+        if path not in ("/health", "/metrics"):
+            here = f"here are /, {_TRUTH}, /health, /metrics"
+            raise RequestError(404, f"no such path: {path}; {here}")
+        if method not in ("GET", "HEAD"):
+            return method_reply(method, "GET")
         if path == "/metrics":
-            text = self._metrics.render()
-            return metrics_reply(text)
-        if path in _EVENTS or path == _TRUTH:
-            return method_reply("GET", "POST")
-        raise RequestError(404, f"no such path: {path}; here are /, {_TRUTH}, /health, /metrics")
+            return metrics_reply(self._metrics.render())
+        content = {"status": "draining" if self.draining else "ok"}
+        return json_reply(content, 503 if self.draining else 200)
 
     def close(self) -> None:
         """Close what is written to."""

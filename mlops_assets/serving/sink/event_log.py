@@ -39,20 +39,24 @@ class EventLog:
         """Returns once the disk holds all of the events.
 
         Raises:
-            RequestError: 400, an event is wrong and nothing was written; 503, the disk is full,
-                and sending all again does no harm.
+            RequestError: 400, an event is wrong and nothing was written; 503, the disk is full or
+                cannot be written, and sending all again does no harm.
         """
         places = [self._place(event, position) for position, event in enumerate(events)]
+        try:
+            await self._sync(self._append(places))
+        except OSError as error:
+            raise RequestError(503, f"the sink's disk: {error}", retry_after_seconds=10) from error
+
+    def _append(self, places: list[tuple[Path, bytes, bytes]]) -> set[SegmentWriter]:
+        """Write records where they belong. Returns whose files have to be synced."""
         touched = set()
         for folder, preamble, record in places:
             writer = self._writer(folder, preamble)
             if not writer.append(record):
                 raise RequestError(503, "the sink's disk is full", retry_after_seconds=60)
             touched.add(writer)
-        try:
-            await self._sync(touched)
-        except OSError as error:
-            raise RequestError(503, f"the sink's disk: {error}", retry_after_seconds=10) from error
+        return touched
 
     def _place(self, event: Event, position: int) -> tuple[Path, bytes, bytes]:
         """Folder, preamble and record of an event."""

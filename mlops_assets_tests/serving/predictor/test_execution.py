@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from mlops_assets.errors import ServingError
 from mlops_assets.serving.eager import make_loop
 from mlops_assets.serving.predictor.app import PredictorApp
 from mlops_assets.serving.predictor.execution import QUICK_SECONDS, CostEstimate, Execution
@@ -18,6 +20,7 @@ from mlops_assets.serving.predictor.metrics import Metrics
 from mlops_assets.serving.predictor.model import load_model
 from mlops_assets.serving.predictor.settings import PredictorSettings
 from mlops_assets.serving.protocol.batch import Answer, Batch
+from mlops_assets.serving.protocol.refusal import RequestError
 from mlops_assets.serving.server import build_server
 from mlops_assets_tests.serving.running import find_free_port
 
@@ -136,12 +139,28 @@ def test_more_than_may_wait_are_told_when_to_come_again(positive_model: Path) ->
     serving(positive_model, use)
 
 
+def test_of_many_that_come_at_once_no_more_wait_than_may() -> None:
+    async def main() -> list[bool]:
+        scorer = Gated()
+        execution = Execution(scorer, n_threads=2, max_waiting=2, max_wait_seconds=60.0)
+        execution.cost.learn(LARGE, 0.2)
+        batches = [asyncio.create_task(execution.score(Batch(LARGE))) for _ in range(10)]
+        await asyncio.sleep(0)
+        refused = [batch.done() for batch in batches]
+        scorer.gate.set()
+        await asyncio.gather(*batches, return_exceptions=True)
+        return refused
+
+    assert asyncio.run(main()) == [False] * 3 + [True] * 7
+
+
 def test_who_waited_too_long_is_told_when_to_come_again(positive_model: Path) -> None:
     def use(asked: Asked) -> None:
         first = asked.later(LARGE)
         asked.scorer.wait_inside(1)
         refused = asked.post(LARGE)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["error"].startswith("no thread was free for 0.05 s")
         asked.scorer.gate.set()
         assert first.result().status_code == 200
 
@@ -162,3 +181,63 @@ def test_what_a_batch_costs_is_learned(seconds: list[float], *, quick: bool) -> 
     for one in seconds:
         cost.learn(100, one)
     assert (cost.seconds(100) <= QUICK_SECONDS) == quick
+
+
+def learn_many(cost: CostEstimate) -> None:
+    for size in range(2, 600, 2):
+        cost.learn(2**size, 0.1)
+
+
+def test_costs_are_asked_for_while_other_threads_learn() -> None:
+    """A size that was learned in between once made a request fail."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            cost = CostEstimate()
+            cost.learn(1, 0.1)
+            learning = threading.Thread(target=learn_many, args=(cost,))
+            learning.start()
+            while learning.is_alive():
+                assert cost.seconds(2**601) > 0
+            learning.join()
+    finally:
+        sys.setswitchinterval(usual)
+
+
+class Odd:
+    """Answers with so many labels, or raises."""
+
+    def __init__(self, said: list[int] | Exception) -> None:
+        self.said = said
+
+    def score(self, batch: Batch) -> Answer:
+        if isinstance(self.said, Exception):
+            raise self.said
+        return Answer(self.said * batch.n_rows, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        pytest.param(RequestError(400, "no!"), "its own example: no!", id="it_refuses"),
+        pytest.param(AttributeError("x"), r"its own example: AttributeError\('x'\)", id="it_fails"),
+        pytest.param([1, 2], "gives 4 answers to the 2 rows", id="two_answers_to_a_row"),
+        pytest.param([], "gives 0 answers to the 2 rows", id="none"),
+    ],
+)
+def test_a_model_that_does_not_answer_its_example_is_not_served(
+    said: list[int] | Exception, words: str, positive_model: Path
+) -> None:
+    scorer = Odd(said)
+    served = dataclasses.replace(load_model(positive_model), scorer=scorer)
+    execution = Execution(scorer, max_waiting=1, max_wait_seconds=1.0)
+    with pytest.raises(ServingError, match=words):
+        execution.warm_up(served)
+
+
+def test_an_example_that_the_model_does_not_take_is_not_served(positive_model: Path) -> None:
+    served = load_model(positive_model)
+    manifest = served.manifest.model_copy(update={"example": [{"x0": "a"}]})
+    with pytest.raises(ServingError, match=r"its manifest's example\[0\] 'x0': expected a number"):
+        dataclasses.replace(served, manifest=manifest).build_example()

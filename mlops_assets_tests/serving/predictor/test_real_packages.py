@@ -132,6 +132,53 @@ def test_a_plain_mlflow_model_is_served_unless_a_manifest_is_required(tmp_path: 
         load_model(tmp_path / "plain", model_digest="abc")
 
 
+def test_a_plain_model_is_tried_with_its_input_example(tmp_path: Path) -> None:
+    """A row of blanks holds categories that an encoder refuses."""
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    frame = pl.DataFrame({"genre": ["rock", "jazz"] * 10}).to_pandas()
+    pipeline = make_pipeline(OneHotEncoder(), LogisticRegression())
+    pipeline.fit(frame, [1, 0] * 10)
+    mlflow.sklearn.save_model(
+        pipeline, tmp_path / "plain", signature=infer_signature(frame), pip_requirements=[],
+        serialization_format="skops", input_example=frame.head(2),
+    )  # fmt: skip
+    model = load_model(tmp_path / "plain")
+    assert model.scorer.score(model.build_example()).labels == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["a: [1\n b: {", "flavors: {sklearn: }\nsignature: {inputs: '[]'}", "[]", "flavors: 3"],
+    ids=["no_yaml", "no_flavor", "a_list", "a_number"],
+)
+def test_a_description_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "MLmodel").write_text(content)
+    with pytest.raises(UnsafeModelError, match="is no MLflow scikit-learn model"):
+        load_model(tmp_path)
+
+
+def test_a_plain_model_of_several_targets_is_refused(tmp_path: Path) -> None:
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multioutput import MultiOutputClassifier
+
+    frame = pl.DataFrame({"a": [1.0, 2.0, 3.0, 4.0]}).to_pandas()
+    model = MultiOutputClassifier(LogisticRegression())
+    model.fit(frame, [[0, 1], [1, 0], [0, 1], [1, 1]])
+    mlflow.sklearn.save_model(
+        model, tmp_path / "plain", signature=infer_signature(frame), pip_requirements=[],
+        serialization_format="skops",
+    )  # fmt: skip
+    with pytest.raises(UnsafeModelError, match="expected a model of one target, found 2"):
+        load_model(tmp_path / "plain")
+
+
 def test_a_pickle_is_refused(tmp_path: Path) -> None:
     save_plain(tmp_path / "pickled", serialization_format="cloudpickle")
     with pytest.raises(UnsafeModelError, match="a pickle runs code"):

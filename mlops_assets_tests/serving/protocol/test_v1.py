@@ -86,6 +86,33 @@ def test_numbers_alone_take_the_quick_way_with_missing_ones() -> None:
             "instances[0]: 'z' is no feature; expected hours per day, genre, plays",
             id="unknown_column",
         ),
+        pytest.param(
+            '{"instances":{"hours per day":1,"genre":"x","plays":"y"}}',
+            400,
+            "instances 'plays': expected true, false or null, found text 'y'",
+            id="a_single_object_with_a_wrong_value",
+        ),
+        pytest.param(
+            '{"inputs":{"hours per day":1}}',
+            400,
+            "inputs: 'genre' is missing",
+            id="a_single_object_with_too_little",
+        ),
+        pytest.param(
+            '{"instances":[[1,"x",true],["a","x",true]],"instances":7}',
+            400,
+            "instances[1][0]: Expected `float | null`, got `str`",
+            id="rows_twice",
+        ),
+        pytest.param(
+            '{"instances":[[1,"x","a"]],"instances":[]}', 400, "instances[0][2]", id="then_no_rows"
+        ),
+        pytest.param(
+            '{"instances":[{"hours per day":"a","genre":"x","plays":true}],"instances":[[1]]}',
+            400,
+            "instances[0].hours per day: Expected",
+            id="objects_then_lists",
+        ),
         pytest.param('{"instances":[[NaN,"x",true]]}', 400, "send null for a missing", id="nan"),
         pytest.param('{"instances":[[1e999,"x",true]]}', 400, "out of range", id="beyond_64_bits"),
         pytest.param('{"instances":[[3.5e38,"x",true]]}', 400, "at most 3.4e+38", id="beyond_32"),
@@ -105,6 +132,13 @@ def test_wrong_requests_name_place_expected_and_found(body: str, status: int, me
         MIXED.decode(body.encode(), max_rows=MAX_ROWS)
     assert refused.value.status == status
     assert message in refused.value.reason
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"caf\xe9", b"\xed\xa0\x80"])
+def test_a_text_that_is_no_utf_8_is_refused(text: bytes) -> None:
+    with pytest.raises(RequestError, match="not JSON: 'utf-8' codec can't decode") as refused:
+        MIXED.decode(b'{"instances":[[1,"%b",true]]}' % text, max_rows=MAX_ROWS)
+    assert refused.value.status == 400
 
 
 def test_a_full_batch_is_taken() -> None:

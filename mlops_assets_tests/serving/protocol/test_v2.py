@@ -93,6 +93,8 @@ WRONG: dict[str, tuple[list[dict[str, Any]], str]] = {
     "no_rows": ([{**t, "shape": [0], "data": []} for t in (HOURS, GENRE, PLAYS)], "one row"),
     "wide": ([{**HOURS, "shape": [2, 4], "data": [1] * 8}], "expected [n, 3]"),
     "nesting": ([{**HOURS, "shape": [2, 1], "data": [[1], [1, 2]]}, GENRE, PLAYS], "another n"),
+    "nested_beyond_its_shape": ([{**HOURS, "data": [[1], [2]]}, GENRE, PLAYS], "a list of 1"),
+    "empty_lists": ([HOURS, GENRE, {**PLAYS, "data": [[], []]}], "found a list of 0"),
     "infinite": ([{**HOURS, "data": [1, 3.5e38]}, GENRE, PLAYS], "at most 3.4e+38"),
 }
 
@@ -133,6 +135,15 @@ def test_wrong_binary_sizes_are_told(size: object, message: str) -> None:
             NUMBERS[:1],
             tail=bytes(16),
         )
+
+
+@pytest.mark.parametrize("name", ["{", "{x}", "{row:>1000000}", "{row.__class__}"])
+def test_the_name_of_a_tensor_is_told_as_it_is(name: str) -> None:
+    """Once it was taken for a format: a 500, or as many bytes of memory as the caller liked."""
+    tensor = {"name": name, "shape": [1, 2], "datatype": "FP64", "data": [1, "a"]}
+    with pytest.raises(RequestError) as refused:
+        decode({"inputs": [tensor]}, NUMBERS)
+    assert refused.value.reason.startswith(f"inputs.{name}[0] 'b': expected a number")
 
 
 def test_an_unknown_output_is_told() -> None:

@@ -233,9 +233,23 @@ def test_metrics_tell_what_came_and_what_is_not_in_the_tables(app: SinkApp, tmp_
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [("GET", "/", 405), ("PUT", "/", 405), ("GET", "/v1/ground-truth", 405), ("GET", "/no", 404),
-     ("POST", "/health", 405), ("HEAD", "/health", 200)],
+    ("method", "path", "status", "allowed"),
+    [("GET", "/", 405, "POST"), ("PUT", "/v1/events", 405, "POST"),
+     ("GET", "/v1/ground-truth", 405, "POST"), ("POST", "/health", 405, "GET"),
+     ("GET", "/no", 404, None), ("POST", "/no", 404, None), ("HEAD", "/health", 200, None)],
 )  # fmt: skip
-def test_paths_and_methods(app: SinkApp, method: str, path: str, status: int) -> None:
-    assert call(app, method, path).status == status
+def test_paths_and_methods(
+    app: SinkApp, method: str, path: str, status: int, allowed: str | None
+) -> None:
+    answer = call(app, method, path)
+    assert (answer.status, answer.headers.get("allow")) == (status, allowed)
+
+
+def test_events_that_no_folder_can_be_made_for_are_sent_again(app: SinkApp, tmp_path: Path) -> None:
+    predictions = tmp_path / "serving" / "segments" / "predictions"
+    predictions.parent.mkdir(parents=True)
+    predictions.touch()  # as a full disk, no folder can be made there
+    answer = post(app, batch("a"), BATCH)
+    assert (answer.status, answer.headers.get("retry-after")) == (503, "10")
+    predictions.unlink()
+    assert post(app, batch("a"), BATCH).status == 200
