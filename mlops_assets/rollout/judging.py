@@ -15,7 +15,6 @@ from mlops_assets.rollout.assessment import Assessment, assess
 from mlops_assets.rollout.bandit import challenger_percent
 from mlops_assets.rollout.evidence import Traffic
 from mlops_assets.rollout.measures import Moments
-from mlops_assets.rollout.phases import PROMOTED
 from mlops_assets.rollout.split_check import split_problem
 from mlops_assets.rollout.state import RolloutState
 from mlops_assets.rollout.tick import Outcome, Tick
@@ -86,6 +85,9 @@ def _unproven(tick: Tick, found: Assessment) -> Outcome:
         return tick.outcome("hold", tick.because(short), assessment=found)
     told = f"nothing is proven in {policy.maximum_duration}: {short}"
     if policy.inconclusive == "roll_back" and policy.revert:
+        if tick.no_way_back is not None:
+            kept = f"{told}; not rolled back, since {tick.no_way_back}"
+            return tick.outcome("hold", tick.because(kept), assessment=found)
         back = go_back(state, "rolled_back", tick.now, told)
         return tick.outcome("roll_back", back, assessment=found)
     return tick.ask(f"{told}. Approve to keep it, or rollback", found)
@@ -100,7 +102,7 @@ def _not_in_force(tick: Tick) -> Outcome | None:
         return tick.wait("the split could not be read")
     if evidence.declared != state.traffic:
         has_had_its_time = tick.now >= state.phase_started_at + _CARRIED_OUT_IN
-        if tick.is_overdue and has_had_its_time and state.phase not in PROMOTED:
+        if tick.is_overdue and has_had_its_time:
             return tick.wait(f"the split is {evidence.declared} and does not become as wanted")
         return tick.outcome("set_traffic", state, f"the split becomes {state.traffic}")
     if evidence.challenger.phase == "absent":
