@@ -163,7 +163,8 @@ class PredictionLogSource:
         """Answers, with their truth where a criterion needs it, and failures; each row once."""
         features = {c.slice_by for c in question.criteria if c.slice_by is not None} | {*more}
         everything = any(c.metric == "function" for c in question.criteria)
-        key = digest([sorted(question.revisions.items()), question.mirrored, sorted(features)])
+        kept_of = [question.mirrored, question.subject.model_dump(), everything or sorted(features)]
+        key = digest([sorted(question.revisions.items()), *kept_of])
         folder = self._kept(question.service) / f"{start:{_WINDOW}}-{key}"
         self._sweep(question, folder)
 
