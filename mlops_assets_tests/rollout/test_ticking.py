@@ -1,11 +1,14 @@
 """The order of a tick: killed before and after each of its effects, whoever comes next goes on."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from mlops_assets.errors import RolloutError, StateConflictError
+from mlops_assets.modeling.mlflow_registry import RegisteredVersion
 from mlops_assets.rollout.beginning import (
     begin,
     decide_beginning,
@@ -145,6 +148,53 @@ def test_of_two_ticks_at_once_one_gives_up_and_does_nothing() -> None:
     with pytest.raises(StateConflictError):
         tick(seams(late), world.spec, START + STEP)
     assert late.splits_seen == []
+
+
+@dataclass
+class Slow(SmallWorld):
+    """A process that stands still for a while between its decision and what it does then.
+
+    Attributes:
+        meanwhile: What others do in that time.
+    """
+
+    meanwhile: list[Callable[[], None]] = field(default_factory=list)
+
+    def version(self, name: str, number: int) -> RegisteredVersion:
+        while self.meanwhile:
+            self.meanwhile.pop()()
+        return super().version(name, number)
+
+
+def test_a_process_that_was_overtaken_does_nothing_more() -> None:
+    """Its first step was decided; until MLflow is loaded, a newer version takes the place."""
+    made = small_world()
+    world = Slow(made.spec, manifest=made.manifest, aliases_now=made.aliases_now)
+    begin(seams(world), world.spec, 2, START)
+    tick(seams(world), world.spec, START)
+
+    def supersede() -> None:
+        for n in range(3):
+            tick(seams(world), world.spec, START + (2 + n) * STEP, newest_version=3)
+        begin(seams(world), world.spec, 3, START + 5 * STEP)
+        tick(seams(world), world.spec, START + 5 * STEP)
+
+    world.meanwhile = [supersede]
+    tick(seams(world), world.spec, START + STEP)
+    told = world.declaration("toy")
+    assert told is not None
+    assert told.revisions == ("v1", "v3")
+    assert world.traffic("toy") == {"v1": 100}
+
+
+def test_a_word_that_comes_between_keeps_nothing_from_being_done() -> None:
+    made = small_world()
+    world = Slow(made.spec, manifest=made.manifest, aliases_now=made.aliases_now)
+    begin(seams(world), world.spec, 2, START)
+    tick(seams(world), world.spec, START)
+    world.meanwhile = [lambda: command("pause", world)]  # type: ignore[list-item]
+    tick(seams(world), world.spec, START + STEP)
+    assert world.traffic("toy") == {"v1": 80, "v2": 20}
 
 
 def test_a_tick_that_may_not_act_changes_nothing_and_says_what_is_to_do() -> None:
