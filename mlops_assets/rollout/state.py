@@ -96,7 +96,7 @@ class RolloutState(Record):
         active_seconds: Time that counts against the maximum duration.
         n_evaluations: Looks so far.
         n_harmful: Harmful ones in a row.
-        n_source_errors: Ticks in a row on which the source of metrics did not answer.
+        n_source_errors: Looks in a row at which the source of metrics did not answer.
         hold: Why nothing advances until a person speaks; None: nothing holds.
         approved: Whether the way out of this phase was approved.
         accepted: Criteria whose difference a person has accepted.

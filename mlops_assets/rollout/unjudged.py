@@ -81,7 +81,8 @@ def let_go(tick: Tick) -> Outcome:
     warm_until = since + tick.policy.warm_standby if is_success else since
     if tick.now < warm_until or tick.now <= state.phase_started_at:
         return tick.outcome("none", state)
-    if state.standby_released and loser.phase == "absent":
+    is_gone = loser.phase == "absent" or evidence.declared is None  # or nobody can say
+    if state.standby_released and is_gone:
         return tick.outcome("none", state)
     version = state.stable if is_success else state.challenger
     released = state.model_copy(update={"standby_released": True})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.errors import RolloutError, StateConflictError
+from mlops_assets.errors import RolloutError, ServingError, StateConflictError
 from mlops_assets.modeling.mlflow_registry import RegisteredVersion
 from mlops_assets.rollout.beginning import (
     begin,
@@ -19,6 +19,7 @@ from mlops_assets.rollout.commanding import give_command
 from mlops_assets.rollout.state import Command, CommandKind, RolloutState, VersionRef
 from mlops_assets.rollout.ticking import is_settled, tick
 from mlops_assets.rollout.world import World
+from mlops_assets.serving.backend import Declaration
 from mlops_assets.spec.criterion import CriterionSpec
 from mlops_assets.spec.rollout import RolloutSpec, WatchSpec
 from mlops_assets_tests.rollout.small_world import Killed, SmallWorld
@@ -206,6 +207,28 @@ def test_a_tick_that_may_not_act_changes_nothing_and_says_what_is_to_do() -> Non
     assert (found.decision.action, found.was_carried_out) == ("start", False)
     assert world.documents == before
     assert world.declaration("toy").revisions == ("v1",)  # type: ignore[union-attr]
+
+
+class Unreachable(SmallWorld):
+    """A world whose serving backend does not answer."""
+
+    def declaration(self, service: str) -> Declaration | None:
+        raise ServingError(f"{service}: the API server does not answer")
+
+
+@pytest.mark.parametrize("n_ticks", [1, 3, 40], ids=["pending", "step", "over"])
+def test_a_backend_that_does_not_answer_is_no_revision_that_is_gone(n_ticks: int) -> None:
+    """A run that declared it again would fail, and the next one, at each tick."""
+    world = small_world()
+    begin(seams(world), world.spec, 2, START)
+    for n in range(n_ticks):
+        tick(seams(world), world.spec, START + n * STEP)
+    gone = Unreachable(world.spec, documents=world.documents, aliases_now=world.aliases_now)
+    found = tick(seams(gone), world.spec, START + n_ticks * STEP, may_act=False)
+    assert found is not None
+    assert found.state.standby_released == (n_ticks == 40)
+    assert found.evidence.challenger.phase == "starting"
+    assert not found.decision.needs_run
 
 
 def test_aliases_that_somebody_moved_follow_the_traffic_again() -> None:
