@@ -32,7 +32,7 @@ def judge_stage(tick: Tick) -> Outcome:
     waiting = _not_in_force(tick)
     if waiting is not None:
         return waiting
-    if not _is_due(tick):
+    if not tick.is_due:
         return _not_yet(tick)
     if not _is_of_stage(tick):
         return tick.wait("the numbers are those of another stage")
@@ -47,7 +47,7 @@ def judge_watch(tick: Tick) -> Outcome:
     waiting = _not_in_force(tick)
     if waiting is not None:
         return waiting
-    if not _is_due(tick) or not _is_of_stage(tick):
+    if not tick.is_due or not _is_of_stage(tick):
         return _not_yet(tick)
     alone = {arm: did for arm, did in tick.evidence.arms.items() if arm == "challenger"}
     evidence = tick.evidence.model_copy(update={"arms": alone})
@@ -110,13 +110,6 @@ def _not_in_force(tick: Tick) -> Outcome | None:
     found = evidence.challenger
     told = f"; challenger {found.phase}: {found.message}" if found.phase != "ready" else ""
     return tick.wait(f"the router still has {evidence.routed}, not {state.traffic}{told}")
-
-
-def _is_due(tick: Tick) -> bool:
-    """Whether an interval has passed since the last look, or since the stage began."""
-    state = tick.state
-    last = max(state.evaluated_at or state.evidence_from, state.evidence_from)
-    return tick.now >= max(last, state.phase_started_at) + tick.policy.interval
 
 
 def _is_of_stage(tick: Tick) -> bool:

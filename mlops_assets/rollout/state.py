@@ -8,7 +8,7 @@ Not here: its phases (`phases.py`), looks at the evidence (`history.py`), what t
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
@@ -204,6 +204,16 @@ class RolloutState(Record):
     def unread_commands(self) -> tuple[Command, ...]:
         """Commands that no decision has read."""
         return tuple(command for command in self.commands if not command.outcome)
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether the evidence of this stage was looked at."""
+        return self.evaluated_at is not None and self.evaluated_at >= self.evidence_from
+
+    def due_at(self, interval: timedelta) -> datetime:
+        """The next look: an interval after the last one, or after the stage began."""
+        began = max(self.phase_started_at, self.evidence_from)
+        return max(self.evaluated_at or began, began) + interval
 
     def with_command(self, command: Command) -> "RolloutState":
         """The state after somebody spoke; the next decision acts on it."""

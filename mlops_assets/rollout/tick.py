@@ -90,6 +90,11 @@ class Tick:
         return self.is_in_force and is_known and self.now > self.state.phase_started_at
 
     @property
+    def is_due(self) -> bool:
+        """Whether the evidence is to be looked at."""
+        return self.now >= self.state.due_at(self.policy.interval)
+
+    @property
     def is_overdue(self) -> bool:
         """Whether the time until promotion is over; what is promoted has no such time any more."""
         is_on_the_way = self.state.phase not in PROMOTED

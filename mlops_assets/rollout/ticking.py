@@ -80,7 +80,9 @@ def tick(
     if decision.needs_run and not may_act:
         return Ticked(before, observed.evidence, decision, was_carried_out=False)
     state = decision.state
-    if decision.evaluated or not _was_judged(before):  # else a tick without news writes nothing
+    # Until the first look the source must remember where the stage begins; without news between two
+    # looks nothing is written.
+    if decision.evaluated or not before.is_looked_at:
         state = state.model_copy(update={"cursor": observed.cursor})
         decision = decision.model_copy(update={"state": state})
     text = state.to_storage()
@@ -96,11 +98,6 @@ def tick(
 def _lags(evidence: Evidence) -> bool:
     """Whether the router answers and has another split than the one that it was told."""
     return evidence.routed is not None and evidence.routed != evidence.declared
-
-
-def _was_judged(state: RolloutState) -> bool:
-    """Whether this stage was looked at. Until then the source must remember where it begins."""
-    return state.evaluated_at is not None and state.evaluated_at >= state.evidence_from
 
 
 def is_settled(store: RolloutStore, service: str, now: datetime) -> bool:

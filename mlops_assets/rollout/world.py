@@ -207,6 +207,11 @@ def _measure(
     is_starting = state.phase == "pending" and policy.has_comparison
     if state.is_ended or is_starting or state.phase == "rolling_back":
         return Measured(cursor=state.cursor)
+    is_between_looks = state.is_looked_at and max(now, state.ticked_at) < state.due_at(
+        policy.interval
+    )
+    if is_between_looks and not state.unread_commands:  # a word may need what is known by now
+        return Measured(cursor=state.cursor)
     try:
         subject = read_subject(world, spec, world.serving.declaration(state.service))
     except (ServingError, RegistryError) as error:

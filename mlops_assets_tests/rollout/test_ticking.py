@@ -16,6 +16,7 @@ from mlops_assets.rollout.beginning import (
     waiting_version,
 )
 from mlops_assets.rollout.commanding import give_command
+from mlops_assets.rollout.metrics_source import Measured, Question
 from mlops_assets.rollout.state import Command, CommandKind, RolloutState, VersionRef
 from mlops_assets.rollout.ticking import is_settled, tick
 from mlops_assets.rollout.world import World
@@ -229,6 +230,38 @@ def test_a_backend_that_does_not_answer_is_no_revision_that_is_gone(n_ticks: int
     assert found.state.standby_released == (n_ticks == 40)
     assert found.evidence.challenger.phase == "starting"
     assert not found.decision.needs_run
+
+
+@dataclass
+class Counting(SmallWorld):
+    """A world that counts how often its metrics were asked for."""
+
+    n_measured: int = 0
+
+    def measure(self, question: Question) -> Measured:
+        self.n_measured += 1
+        return super().measure(question)
+
+
+def test_evidence_is_read_once_an_interval_and_for_what_people_say() -> None:
+    """A tick comes each 3 s, and reading a busy log takes longer than all else of it."""
+    made = small_world(steps=[20], minimum_samples=100_000)
+    world = Counting(made.spec, manifest=made.manifest, aliases_now=made.aliases_now)
+    begin(seams(world), world.spec, 2, START)
+    for n in range(4):
+        tick(seams(world), world.spec, START + n * STEP)
+    state = read_state(seams(world), "toy")
+    assert state is not None
+    assert state.evaluated_at == START + 3 * STEP
+    world.n_measured = 0
+    second = timedelta(seconds=1)
+    for n in range(1, 21):
+        tick(seams(world), world.spec, START + 3 * STEP + n * second)
+    assert world.n_measured == 2
+    command("promote", world)
+    found = tick(seams(world), world.spec, START + 5 * STEP + second)
+    assert found is not None
+    assert (found.state.phase, list(found.state.bounds)) == ("promoting", ["error_ratio"])
 
 
 def test_aliases_that_somebody_moved_follow_the_traffic_again() -> None:
