@@ -9,6 +9,7 @@ finds what is missing of it.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mlops_assets.errors import ServingError
 from mlops_assets.rollout.decision import Decision, decide
 from mlops_assets.rollout.effects import carry_out
 from mlops_assets.rollout.evidence import Evidence
@@ -75,8 +76,7 @@ def tick(
     before = RolloutState.from_storage(content)
     observed = observe(world, spec, policy, before, now, newest_version=newest_version)
     decision = decide(before, observed.evidence, policy, now)
-    if _lags(observed.evidence):
-        world.serving.converge(spec.service)  # what was declared by an earlier tick goes on
+    held_up = _converge(world, spec.service) if _lags(observed.evidence) else None
     if decision.needs_run and not may_act:
         return Ticked(before, observed.evidence, decision, was_carried_out=False)
     state = decision.state
@@ -92,7 +92,18 @@ def tick(
         carry_out(world, spec, policy, decision)
     for notification in notifications_of(state, ui_url):
         world.notifier.notify(notification)
+    if held_up is not None:
+        raise held_up
     return Ticked(before, observed.evidence, decision, was_carried_out=True)
+
+
+def _converge(world: World, service: str) -> ServingError | None:
+    """Lets what an earlier tick declared go on; what holds it up must not hold up a decision."""
+    try:
+        world.serving.converge(service)
+    except ServingError as error:
+        return error
+    return None
 
 
 def _lags(evidence: Evidence) -> bool:

@@ -1,6 +1,6 @@
 """The order of a tick: killed before and after each of its effects, whoever comes next goes on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -230,6 +230,38 @@ def test_a_backend_that_does_not_answer_is_no_revision_that_is_gone(n_ticks: int
     assert found.state.standby_released == (n_ticks == 40)
     assert found.evidence.challenger.phase == "starting"
     assert not found.decision.needs_run
+
+
+class Stuck(SmallWorld):
+    """A world whose router has another split than it was told, and cannot be helped."""
+
+    def traffic(self, service: str) -> Mapping[str, int]:
+        return {} if self.declaration(service) is None else {"v1": 90, "v2": 10}
+
+    def converge(self, service: str) -> None:
+        raise ServingError(f"{service}: somebody else owns the route")
+
+
+@pytest.mark.parametrize("may_act", [True, False])
+def test_a_router_that_does_not_converge_holds_up_no_decision(may_act: bool) -> None:
+    made = small_world()
+    begin(seams(made), made.spec, 2, START)
+    for n in range(3):
+        tick(seams(made), made.spec, START + n * STEP)
+    command("abort", made)
+    stuck = Stuck(made.spec, documents=made.documents, manifest=made.manifest, split=made.split)
+    if may_act:
+        with pytest.raises(ServingError, match="somebody else owns the route"):
+            tick(seams(stuck), stuck.spec, START + 3 * STEP)
+        state = read_state(seams(stuck), "toy")
+        assert state is not None
+        assert state.phase == "rolling_back"
+        assert stuck.split is not None
+        assert stuck.split.percent == {"v1": 100}
+    else:
+        found = tick(seams(stuck), stuck.spec, START + 3 * STEP, may_act=False)
+        assert found is not None
+        assert found.decision.needs_run
 
 
 @dataclass
