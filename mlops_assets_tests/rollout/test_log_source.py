@@ -201,6 +201,26 @@ def test_the_target_s_own_word_for_yes_is_a_truth_too(home: Path) -> None:
     assert quality.total == pytest.approx(0.1**2 + 0.9**2)
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["now", "late"])
+def test_versions_with_other_classes_have_no_quality_of_probabilities(
+    home: Path, is_late: bool
+) -> None:
+    """A retraining on data without the rarest class: its shares are those of fewer classes."""
+    log, source = HandmadeLog(home), source_of(home)
+    for revision in ("v1", "v2"):
+        ids = log.answer(revision, times(2), [0.9, 0.9])
+        log.tell_truth(ids, ["1", "2"], START + timedelta(seconds=9))
+    subject = Subject(task="multiclass", classes=("0", "1", "2"))
+    asked = question(QUALITY, ERRORS, subject=subject)
+    if is_late:
+        end = START + timedelta(minutes=1)
+        asked = asked.model_copy(update={"since": end, "compared": (START, end)})
+    found = source.measure(asked)
+    assert found.source_error is None
+    assert found.missing["quality"] == "there are 2 probabilities in an answer, and 3 classes"
+    assert "error_ratio" in found.arms["challenger"].measures
+
+
 def test_a_promoted_version_is_told_the_truth_about_the_last_step(home: Path) -> None:
     log, source = HandmadeLog(home), source_of(home)
     ids = log.answer("v2", times(2), [0.9, 0.9])
