@@ -20,7 +20,7 @@ from mlops_assets.rollout.telling import notifications_of
 from mlops_assets.rollout.world import World, observe
 from mlops_assets.spec import ModelSpec
 
-_LINGERS = timedelta(minutes=10)  # in which aliases are still repaired, and failed messages sent
+_LINGERS = timedelta(minutes=10)  # in which a release is seen to be done, and messages sent again
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,6 +271,17 @@ def test_slices_are_the_frequent_values_before_the_rollout(home: Path) -> None:
     assert {value: m.mean for value, m in found.slices["scores"].items()} == {"pro": 0.25}
 
 
+def test_a_text_is_no_value_of_a_slice(home: Path) -> None:
+    """What the source remembers is kept in the rollout's state, which is small."""
+    log = HandmadeLog(home)
+    log.answer("v1", times(3, -600), [0.5] * 3, plan="long " * 2_000)
+    log.answer("v1", times(2, -600), [0.5] * 2, plan="pro")
+    log.answer("v1", times(2), [0.25] * 2, plan="pro")
+    found = source_of(home).measure(question(SCORES))
+    assert list(found.arms["stable"].slices["scores"]) == ["pro"]
+    assert len(found.cursor) < 1_000
+
+
 def test_scores_fall_into_ranges_that_are_fixed(home: Path) -> None:
     log = HandmadeLog(home)
     log.answer("v1", times(4), [0.0, 0.05, 0.95, 1.0])
