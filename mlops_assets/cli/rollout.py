@@ -130,12 +130,18 @@ def _tell(
     *,
     as_json: bool,
 ) -> None:
+    from pydantic import ValidationError
+
     from mlops_assets.rollout.commanding import give_command
     from mlops_assets.rollout.state import Command
 
     why, who = said
+    try:
+        command = Command(kind=kind, who=who or getpass.getuser(), at=datetime.now(UTC), why=why)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise typer.BadParameter(f"--{wrong['loc'][0]}: {wrong['msg']}") from error
     store, before = _read(model, home)
-    command = Command(kind=kind, who=who or getpass.getuser(), at=datetime.now(UTC), why=why)
     state = give_command(store, before.service, command)
     if as_json:
         typer.echo(command.model_dump_json())

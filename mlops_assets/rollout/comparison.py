@@ -77,7 +77,8 @@ def _compare_all(
         elif rule.bound is not None and title == criterion.title:
             # Half of the alpha went into the level itself.
             halved = replace(rule, alpha_harm=rule.alpha_harm / 2)
-            yield _bounded(halved, title, mine, rule.bound, "maximum")
+            kept = "what the former version kept, with the margin,"
+            yield _bounded(halved, title, mine, rule.bound, "maximum", called=kept)
         else:
             words = f"nothing of {rule.reference} to compare it with"
             yield build_untold(title, "undecided", words)
@@ -179,16 +180,20 @@ def _elsewhere(rule: Rule, title: str, mine: Counts, theirs: Counts) -> Reading:
 
 
 def _bounded(
-    rule: Rule, title: str, mine: Measured, limit: float, test: Literal["maximum", "minimum"]
+    rule: Rule,
+    title: str,
+    mine: Measured,
+    limit: float,
+    test: Literal["maximum", "minimum"],
+    *,
+    called: str | None = None,
 ) -> Reading:
-    """Compared with a fixed number."""
+    """Compared with a fixed number, in words that of the test."""
     own, level = _level(rule, mine, test)
     sign = 1 if test == "maximum" else -1
     ends = sorted((sign * (level.low - limit), sign * (level.high - limit)))
     beyond = Interval(*ends)
     verdict = verdict_of(beyond)
-    is_former = rule.criterion.maximum is None and test == "maximum"
-    called = f"the {test}" if not is_former else "what the former version kept, with the margin,"
     return Reading(
         criterion=title,
         test=test,
@@ -201,7 +206,7 @@ def _bounded(
         limit=0.0,
         reason=(
             f"{title}: {number_text(own)} ({number_text(level.low)} to "
-            f"{number_text(level.high)}), {called} is {limit:.4g}: {verdict}"
+            f"{number_text(level.high)}), {called or f'the {test}'} is {limit:.4g}: {verdict}"
         ),
     )
 

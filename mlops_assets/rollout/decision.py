@@ -3,9 +3,8 @@
 Here: `Decision` and `decide`, called by the rollout sensor once a tick. Same arguments, same
 answer, on any machine.
 Not here: the rules while evidence is judged (`judging.py`) and in the other phases (`unjudged.py`),
-the statistics (`sequential.py`,
-`comparison.py`), steps and limits (`policy.py`), the state (`state.py`), and whatever moves traffic
-or an alias.
+the statistics (`sequential.py`, `comparison.py`), steps and limits (`policy.py`), the state
+(`state.py`), and whatever moves traffic or an alias.
 Held by property tests: no path promotes without evidence or a person's word, the split moves only
 along the policy, every state has a way out, and deciding twice changes nothing.
 """
@@ -17,7 +16,6 @@ from mlops_assets.rollout.commands import BEFORE_PROMOTION, obey
 from mlops_assets.rollout.evidence import Arm, Evidence, Traffic
 from mlops_assets.rollout.history import Evaluation, Reading
 from mlops_assets.rollout.judging import judge_stage, judge_watch
-from mlops_assets.rollout.phases import PROMOTED
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.record import Record
 from mlops_assets.rollout.state import Hold, RolloutState
@@ -130,10 +128,21 @@ def _see(state: RolloutState, evidence: Evidence, now: datetime) -> RolloutState
 
 def _passed_seconds(state: RolloutState, policy: RolloutPolicy, now: datetime) -> float:
     """Time since the last tick, where it counts: not in pauses, freezes and open questions."""
-    counts = state.phase in ("pending", "shadow", "step", "baking") and state.hold is None
-    if not counts or policy.frozen_by(now) is not None:
+    if not _has_clock(state) or policy.frozen_by(now) is not None:
         return 0.0
     return (now - state.ticked_at).total_seconds()
+
+
+def _has_clock(state: RolloutState) -> bool:
+    """Whether time counts against the maximum duration, but for freezes."""
+    return state.phase in ("pending", "shadow", "step", "baking") and state.hold is None
+
+
+def _is_frozen_long(before: RolloutState, tick: Tick) -> bool:
+    """Whether a freeze in which nothing else happens must be written down, by its interval: once it
+    is over, all time since the last tick counts."""
+    is_frozen = _has_clock(before) and tick.policy.frozen_by(tick.now) is not None
+    return is_frozen and tick.now >= before.ticked_at + tick.policy.interval
 
 
 def _moved(tick: Tick) -> Outcome:
@@ -156,14 +165,13 @@ def _superseded(tick: Tick) -> Outcome | None:
 
 def _broken(tick: Tick) -> Outcome | None:
     """A challenger that cannot run goes back, unless the stable version cannot run either."""
-    found, stable = tick.evidence.challenger, tick.evidence.stable
+    found = tick.evidence.challenger
     if found.phase != "failed":
         return None
     revision = tick.state.challenger.revision
     reason = f"revision {revision} failed: {found.message or 'no reason given'}"
-    if tick.state.phase in PROMOTED and stable.phase != "ready":
-        both = f"{reason}; revision {tick.state.stable.revision} is {stable.phase} too"
-        return tick.outcome("hold", tick.state, both)
+    if tick.no_way_back is not None:
+        return tick.outcome("hold", tick.state, f"{reason}; {tick.no_way_back} too")
     return tick.outcome("roll_back", go_back(tick.state, "failed", tick.now, reason))
 
 
@@ -176,6 +184,8 @@ def _unanswered(tick: Tick) -> Outcome | None:
     if asked_at is None or tick.now < asked_at + limit:
         return None
     reason = f"nobody answered in {limit}: {state.reason}"
+    if tick.no_way_back is not None:
+        return tick.outcome("hold", state, f"{reason}; not rolled back, since {tick.no_way_back}")
     return tick.outcome("roll_back", go_back(state, "rolled_back", tick.now, reason))
 
 
@@ -215,7 +225,7 @@ def _repaired(tick: Tick, outcome: Outcome) -> Outcome:
 def _conclude(before: RolloutState, tick: Tick, outcome: Outcome) -> Decision:
     """The decision, with what is remembered of it."""
     state, seen = outcome.state, outcome.assessment
-    if state != before or seen is not None:
+    if state != before or seen is not None or _is_frozen_long(before, tick):
         clock = {"ticked_at": tick.now, "active_seconds": tick.active_seconds}
         state = state.model_copy(update=clock)
     has_moved = (state.phase, state.step, state.hold, state.traffic) != (

@@ -1,8 +1,9 @@
 """Carries a decision out: the manifest, the split, the aliases. The only place where it is done.
 
 Each step compares what should be with what is, so all of it may be repeated and be cut off at any
-line; the next tick sees what is missing and calls it again. Who serves is settled first (manifest,
-split), who is called champion after it, since aliases follow the traffic.
+line; the next tick sees what is missing and calls it again. Before each, another process may have
+decided something else: then this one is late, and does nothing more. Who serves is settled first
+(manifest, split), who is called champion after it, since aliases follow the traffic.
 """
 
 from typing import Any
@@ -38,7 +39,7 @@ def carry_out(world: World, spec: ModelSpec, policy: RolloutPolicy, decision: De
     if declaration is None:
         raise RolloutError(
             f"service {state.service} is not declared any more; materialize {spec.name}/"
-            "inference_service, or end its rollout with `mlops-assets rollout abort`"
+            "inference_service, which serves its version at once and forgets this rollout"
         )
     if decision.seen is not None and _split_of(declaration, state) not in (
         decision.seen,
@@ -46,14 +47,27 @@ def carry_out(world: World, spec: ModelSpec, policy: RolloutPolicy, decision: De
     ):
         return  # a person was faster: the next tick sees it and asks
     manifest = _wanted_manifest(world, spec, policy, decision, declaration)
-    if manifest != declaration.manifest:
+    if manifest != declaration.manifest and _is_last_word(world, state):
         world.serving.apply(manifest)
     percent, shadow = to_percent(decision.traffic, state)
     now = world.serving.declaration(state.service)
     has_split = now is not None and (_shares(now.percent), now.shadow) == (percent, shadow)
-    if not has_split:
+    if not has_split and _is_last_word(world, state):
         world.serving.set_traffic(state.service, percent, shadow=shadow)
-    world.registry.set_aliases(spec.registered_model, decision.aliases)
+    if _is_last_word(world, state):
+        world.registry.set_aliases(spec.registered_model, decision.aliases)
+
+
+def _is_last_word(world: World, state: RolloutState) -> bool:
+    """Whether nobody decided anything since. Making a manifest loads MLflow, which takes seconds:
+    time enough for another process to go back, or to begin the rollout of a newer version. What
+    people said meanwhile is the next tick's."""
+    content, _ = world.store.read(state.service)
+    if content is None:
+        return False
+    stored = RolloutState.from_storage(content)  # with a history that may be thinned out
+    beside = {"commands": state.commands, "history": state.history}
+    return stored.model_copy(update=beside) == state
 
 
 def _wanted_manifest(

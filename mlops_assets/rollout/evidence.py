@@ -70,8 +70,8 @@ class RevisionHealth(Record):
     """Whether a revision can answer.
 
     Attributes:
-        phase: absent: not declared. starting: not ready yet. ready: answers its probe. failed: did
-            not start, or broke; it is not expected to recover by itself.
+        phase: absent: not declared. starting: not ready yet, or nobody could say. ready: answers
+            its probe. failed: did not start, or broke; it is not expected to recover by itself.
         message: Why, with the process's or pod's last words.
     """
 

@@ -15,7 +15,6 @@ from mlops_assets.rollout.assessment import Assessment, assess
 from mlops_assets.rollout.bandit import challenger_percent
 from mlops_assets.rollout.evidence import Traffic
 from mlops_assets.rollout.measures import Moments
-from mlops_assets.rollout.phases import PROMOTED
 from mlops_assets.rollout.split_check import split_problem
 from mlops_assets.rollout.state import RolloutState
 from mlops_assets.rollout.tick import Outcome, Tick
@@ -33,7 +32,7 @@ def judge_stage(tick: Tick) -> Outcome:
     waiting = _not_in_force(tick)
     if waiting is not None:
         return waiting
-    if not _is_due(tick):
+    if not tick.is_due:
         return _not_yet(tick)
     if not _is_of_stage(tick):
         return tick.wait("the numbers are those of another stage")
@@ -48,7 +47,7 @@ def judge_watch(tick: Tick) -> Outcome:
     waiting = _not_in_force(tick)
     if waiting is not None:
         return waiting
-    if not _is_due(tick) or not _is_of_stage(tick):
+    if not tick.is_due or not _is_of_stage(tick):
         return _not_yet(tick)
     alone = {arm: did for arm, did in tick.evidence.arms.items() if arm == "challenger"}
     evidence = tick.evidence.model_copy(update={"arms": alone})
@@ -86,6 +85,9 @@ def _unproven(tick: Tick, found: Assessment) -> Outcome:
         return tick.outcome("hold", tick.because(short), assessment=found)
     told = f"nothing is proven in {policy.maximum_duration}: {short}"
     if policy.inconclusive == "roll_back" and policy.revert:
+        if tick.no_way_back is not None:
+            kept = f"{told}; not rolled back, since {tick.no_way_back}"
+            return tick.outcome("hold", tick.because(kept), assessment=found)
         back = go_back(state, "rolled_back", tick.now, told)
         return tick.outcome("roll_back", back, assessment=found)
     return tick.ask(f"{told}. Approve to keep it, or rollback", found)
@@ -100,7 +102,7 @@ def _not_in_force(tick: Tick) -> Outcome | None:
         return tick.wait("the split could not be read")
     if evidence.declared != state.traffic:
         has_had_its_time = tick.now >= state.phase_started_at + _CARRIED_OUT_IN
-        if tick.is_overdue and has_had_its_time and state.phase not in PROMOTED:
+        if tick.is_overdue and has_had_its_time:
             return tick.wait(f"the split is {evidence.declared} and does not become as wanted")
         return tick.outcome("set_traffic", state, f"the split becomes {state.traffic}")
     if evidence.challenger.phase == "absent":
@@ -108,13 +110,6 @@ def _not_in_force(tick: Tick) -> Outcome | None:
     found = evidence.challenger
     told = f"; challenger {found.phase}: {found.message}" if found.phase != "ready" else ""
     return tick.wait(f"the router still has {evidence.routed}, not {state.traffic}{told}")
-
-
-def _is_due(tick: Tick) -> bool:
-    """Whether an interval has passed since the last look, or since the stage began."""
-    state = tick.state
-    last = max(state.evaluated_at or state.evidence_from, state.evidence_from)
-    return tick.now >= max(last, state.phase_started_at) + tick.policy.interval
 
 
 def _is_of_stage(tick: Tick) -> bool:

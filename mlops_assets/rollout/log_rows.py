@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from mlops_assets.rollout.measuring import FEATURE_PREFIX
-from mlops_assets.rollout.metrics_source import Question
+from mlops_assets.rollout.metrics_source import Question, Subject
 
 ANSWERS: dict[str, Any] = {
     "id": pl.String(),
@@ -73,7 +73,7 @@ def reduce_answers(
         probabilities=pl.col("probabilities"),
         invalid=shares.fill_null(False)
         | (~score.is_finite()).fill_null(question.subject.task == "regression")
-        | pl.col("prediction").str.to_lowercase().is_in(["nan", "none", "inf", "-inf"]),
+        | pl.col("prediction").str.to_lowercase().is_in(_no_answers(question.subject)),
         **{name: pl.col(name) for name in wanted if name in known},
     ).filter(pl.col("arm").is_not_null())  # fmt: skip
 
@@ -114,6 +114,12 @@ def _arm(question: Question) -> pl.Expr:
         is_its = (pl.col("revision") == revision) & (pl.col("shadow") == shadow)
         arm = pl.when(is_its).then(pl.lit(name)).otherwise(arm)
     return arm
+
+
+def _no_answers(subject: Subject) -> list[str]:
+    """Labels that are none; a class may be called like one of them."""
+    classes = {label.lower() for label in subject.classes}
+    return [word for word in ("nan", "none", "inf", "-inf") if word not in classes]
 
 
 def score_of_row() -> pl.Expr:

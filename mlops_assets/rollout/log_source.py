@@ -105,6 +105,7 @@ class PredictionLogSource:
         }
         answers, failures = without_warm_up(question, every_answer, every_failure, left)
         answers, missing = _with_values(question, answers)
+        missing |= _without_shares(question, answers)
         if not cursor.ranges and question.subject.task == "regression":
             missing |= {
                 c.title: "there are no earlier predictions to take ranges of"
@@ -119,7 +120,8 @@ class PredictionLogSource:
             slices=cursor.slices,
         )
         arms = _with_warming(question, arms, every_answer, every_failure)
-        late = self._late(question, cursor, missing)
+        late, unknown = self._late(question, cursor, missing)
+        missing |= unknown
         return Measured(arms=arms, late=late, missing=missing, cursor=cursor.to_text())
 
     def answers(self, question: Question, features: Sequence[str]) -> pl.DataFrame:
@@ -136,11 +138,12 @@ class PredictionLogSource:
 
     def _late(
         self, question: Question, cursor: LogCursor, missing: Mapping[str, str]
-    ) -> dict[Arm, ArmEvidence]:
-        """What truth has since said of the last stage in which both versions answered."""
+    ) -> tuple[dict[Arm, ArmEvidence], dict[str, str]]:
+        """What truth has since said of the last stage in which both versions answered, and what it
+        could not say."""
         criteria = tuple(c for c in question.criteria if c.metric in _LATE_METRICS)
         if question.compared is None or not criteria:
-            return {}
+            return {}, {}
         start, end = question.compared
         earlier = question.model_copy(
             update={"since": start, "until": end, "criteria": criteria, "mirrored": False}
@@ -149,7 +152,9 @@ class PredictionLogSource:
         left = cursor.left.get(start.isoformat(), {})
         answers, failures = without_warm_up(earlier, answers, failures, left)
         answers, unknown = _with_values(earlier, answers)
-        return measure_arms(answers, failures, _measurable(earlier, {**missing, **unknown}))
+        unknown |= _without_shares(earlier, answers)
+        measurable = _measurable(earlier, {**missing, **unknown})
+        return measure_arms(answers, failures, measurable), unknown
 
     # Reading
 
@@ -163,7 +168,8 @@ class PredictionLogSource:
         """Answers, with their truth where a criterion needs it, and failures; each row once."""
         features = {c.slice_by for c in question.criteria if c.slice_by is not None} | {*more}
         everything = any(c.metric == "function" for c in question.criteria)
-        key = digest([sorted(question.revisions.items()), question.mirrored, sorted(features)])
+        kept_of = [question.mirrored, question.subject.model_dump(), everything or sorted(features)]
+        key = digest([sorted(question.revisions.items()), *kept_of])
         folder = self._kept(question.service) / f"{start:{_WINDOW}}-{key}"
         self._sweep(question, folder)
 
@@ -303,6 +309,19 @@ def _with_values(question: Question, answers: pl.DataFrame) -> tuple[pl.DataFram
         except Exception as error:  # a user's function may do anything
             missing[criterion.title] = f"{criterion.function}: {type(error).__name__}: {error}"
     return answers, missing
+
+
+def _without_shares(question: Question, answers: pl.DataFrame) -> dict[str, str]:
+    """Criteria that need the probability of each class, of versions that know other classes."""
+    criteria = [c for c in question.criteria if c.quality in ("brier_score", "log_loss")]
+    shares = answers.filter(~pl.col("invalid"))["probabilities"]
+    lengths = shares.list.len().drop_nulls().unique()
+    n_classes = len(question.subject.classes)
+    other = next((n for n in lengths.to_list() if n != n_classes), None)
+    if other is None:
+        return {}
+    reason = f"there are {other} probabilities in an answer, and {n_classes} classes"
+    return {criterion.title: reason for criterion in criteria}
 
 
 def _measurable(question: Question, missing: Mapping[str, str]) -> Question:

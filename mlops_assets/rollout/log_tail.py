@@ -1,7 +1,8 @@
 """Reads a table that grows, each file once: a tick on a busy log costs what came since the last.
 
 What was read is kept reduced in a folder (a few columns of the rows that matter), with a note of
-the newest file that it holds. A folder that is lost, or half written, is made again from the table.
+its parts and of the newest files that they hold. A folder that is lost, or a part of it that is
+lost or damaged, is made again from the table.
 """
 
 import json
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _NOTE = "note.json"
 _MOST_PARTS = 24  # then they are made one
+_LATE_MS = 300_000
+"""How much older than the newest file a file may be that comes into the table after it: sinks write
+at the same time, by clocks of their own, and a commit that meets another one is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +51,34 @@ class Tail:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with alone(self.folder / ".lock"):
-            note = self._note()
-            fresh = [
-                (path, at)
-                for path, at in _files(table)
-                if at > note["at"] or (at == note["at"] and path not in note["last"])
-            ]
-            if fresh:
-                self._append([path for path, _ in fresh], note["n_parts"])
-                newest = max(at for _, at in fresh)
-                last = [path for path, at in fresh if at == newest]
-                if newest == note["at"]:
-                    last += note["last"]
-                note = {"at": newest, "last": last, "n_parts": note["n_parts"] + 1}
-                replace_file(self.folder / _NOTE, json.dumps(note))
-            parts = [self.folder / f"{n:06d}.parquet" for n in range(note["n_parts"])]
-            frames = [pl.read_parquet(part) for part in parts if part.exists()]
-            frame = pl.concat(frames, how="diagonal_relaxed") if frames else None
-            if frame is not None and len(frames) > _MOST_PARTS:
-                _write(self.folder / f"{note['n_parts'] - 1:06d}.parquet", frame)
-                for part in parts[:-1]:  # a kill in between leaves rows twice; they count once
-                    part.unlink(missing_ok=True)
-            return frame
+            try:
+                return self._read(table)
+            except (pl.exceptions.PolarsError, FileNotFoundError):  # a part, as after a power cut
+                (self.folder / _NOTE).unlink(missing_ok=True)
+                return self._read(table)
 
-    def _append(self, paths: list[str], position: int) -> None:
+    def _read(self, table: "DeltaTable") -> pl.DataFrame | None:
+        note, files = self._note(), _files(table)
+        fresh = [path for path, at in files if at >= note["since"] and path not in note["recent"]]
+        parts: list[int] = note["parts"]
+        if fresh:
+            parts = [*parts, _next(parts)]
+            self._append(fresh, parts[-1])
+            since = max(note["since"], max(at for _, at in files) - _LATE_MS)
+            recent = [path for path, at in files if at >= since]
+            self._write_note({"since": since, "recent": recent, "parts": parts})
+        frames = [pl.read_parquet(self._part(number)) for number in parts]
+        frame = pl.concat(frames, how="diagonal_relaxed") if frames else None
+        if frame is not None and len(frames) > _MOST_PARTS:
+            whole = _next(parts)
+            _write(self._part(whole), frame)
+            self._write_note({**self._note(), "parts": [whole]})
+            for part in self.folder.glob("*.parquet"):
+                if part != self._part(whole):
+                    part.unlink()
+        return frame
+
+    def _append(self, paths: list[str], number: int) -> None:
         frames = []
         for path in paths:
             place = f"{self.uri}/{unquote(path)}"
@@ -80,10 +88,16 @@ class Tail:
                 frames.append(self.reduce(rows).collect())
             except (pl.exceptions.PolarsError, OSError) as error:
                 raise ServingError(f"{place} cannot be read: {error}") from error
-        _write(self.folder / f"{position:06d}.parquet", pl.concat(frames, how="diagonal_relaxed"))
+        _write(self._part(number), pl.concat(frames, how="diagonal_relaxed"))
+
+    def _part(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.parquet"
+
+    def _write_note(self, note: dict[str, Any]) -> None:
+        replace_file(self.folder / _NOTE, json.dumps(note))
 
     def _note(self) -> dict[str, Any]:
-        nothing: dict[str, Any] = {"at": -1, "last": [], "n_parts": 0}
+        nothing: dict[str, Any] = {"since": -1, "recent": [], "parts": []}
         try:
             found = json.loads((self.folder / _NOTE).read_text())
         except (FileNotFoundError, ValueError):
@@ -92,9 +106,13 @@ class Tail:
 
 
 def _files(table: "DeltaTable") -> list[tuple[str, int]]:
-    """The files of a table and when each was added."""
+    """The files of a table and when each was written, in milliseconds since 1970."""
     actions = pl.DataFrame(table.get_add_actions(flatten=True))
-    return list(zip(actions["path"], actions["modification_time"].cast(pl.Int64), strict=True))
+    return list(zip(actions["path"], actions["modification_time"].dt.epoch("ms"), strict=True))
+
+
+def _next(parts: list[int]) -> int:
+    return max(parts, default=-1) + 1
 
 
 def _write(path: Path, frame: pl.DataFrame) -> None:

@@ -27,6 +27,7 @@ VALUE_PREFIX = "value__"
 SAME_RATIO = 0.01
 """Two numbers count as the same answer when they lie at most this share of the larger apart."""
 _SCORE_RANGES = 10
+_LONGEST_VALUE = 200
 _SMALLEST_PROBABILITY = 1e-6
 
 
@@ -76,11 +77,13 @@ def measure_arms(
 
 
 def frequent_values(answers: pl.DataFrame, feature: str) -> list[str]:
-    """The most frequent values of a slice's feature, as text; those that are judged."""
+    """The most frequent values of a slice's feature, as text; those that are judged. What is longer
+    than 200 characters is no value to slice by, and too much to remember."""
     column = FEATURE_PREFIX + feature
     if column not in answers.columns or answers.is_empty():
         return []
-    counts = answers.select(value=pl.col(column).cast(pl.String)).drop_nulls()["value"]
+    values = answers.select(value=pl.col(column).cast(pl.String)).drop_nulls()["value"]
+    counts = values.filter(values.str.len_chars() <= _LONGEST_VALUE)
     frame = counts.value_counts(sort=True).sort(["count", "value"], descending=[True, False])
     return [str(value) for value in frame["value"].head(MOST_SLICES)]
 

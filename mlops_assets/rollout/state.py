@@ -8,7 +8,7 @@ Not here: its phases (`phases.py`), looks at the evidence (`history.py`), what t
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
@@ -96,7 +96,7 @@ class RolloutState(Record):
         active_seconds: Time that counts against the maximum duration.
         n_evaluations: Looks so far.
         n_harmful: Harmful ones in a row.
-        n_source_errors: Ticks in a row on which the source of metrics did not answer.
+        n_source_errors: Looks in a row at which the source of metrics did not answer.
         hold: Why nothing advances until a person speaks; None: nothing holds.
         approved: Whether the way out of this phase was approved.
         accepted: Criteria whose difference a person has accepted.
@@ -204,6 +204,16 @@ class RolloutState(Record):
     def unread_commands(self) -> tuple[Command, ...]:
         """Commands that no decision has read."""
         return tuple(command for command in self.commands if not command.outcome)
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether the evidence of this stage was looked at."""
+        return self.evaluated_at is not None and self.evaluated_at >= self.evidence_from
+
+    def due_at(self, interval: timedelta) -> datetime:
+        """The next look: an interval after the last one, or after the stage began."""
+        began = max(self.phase_started_at, self.evidence_from)
+        return max(self.evaluated_at or began, began) + interval
 
     def with_command(self, command: Command) -> "RolloutState":
         """The state after somebody spoke; the next decision acts on it."""

@@ -47,14 +47,20 @@ def notifications_of(state: RolloutState, ui_url: str | None = None) -> Iterator
         text = f"approval of v{version} is wanted"
         why = f"{state.reason} (mlops-assets rollout approve {state.model}, or rollback)"
         yield teller.tell(
-            "approval_wanted", text, why, "warning", state.phase_started_at, f"step-{state.step}"
+            "approval_wanted",
+            text,
+            why,
+            "warning",
+            state.phase_started_at,
+            state.phase_started_at.isoformat(),
         )
     if state.promoted_at is not None:
         text = f"v{version} is the champion"
         yield teller.tell("promoted", text, state.reason, "info", state.promoted_at)
     if state.phase == "rolling_back":
         text = f"v{version} is rolled back, v{stable} serves"
-        yield teller.tell("rolled_back", text, state.reason, "critical", state.phase_started_at)
+        urgency: Severity = "warning" if state.ending == "aborted" else "critical"
+        yield teller.tell("rolled_back", text, state.reason, urgency, state.phase_started_at)
     if state.phase in _ENDINGS and state.ended_at is not None:
         words, severity = _ENDINGS[state.phase]
         kind = "rolled_back" if state.phase == "rolled_back" else f"ended_{state.phase}"

@@ -90,9 +90,23 @@ class Tick:
         return self.is_in_force and is_known and self.now > self.state.phase_started_at
 
     @property
+    def is_due(self) -> bool:
+        """Whether the evidence is to be looked at."""
+        return self.now >= self.state.due_at(self.policy.interval)
+
+    @property
     def is_overdue(self) -> bool:
-        """Whether the time until promotion is over."""
-        return self.active_seconds >= self.policy.maximum_duration.total_seconds()
+        """Whether the time until promotion is over; what is promoted has no such time any more."""
+        is_on_the_way = self.state.phase not in PROMOTED
+        return is_on_the_way and self.active_seconds >= self.policy.maximum_duration.total_seconds()
+
+    @property
+    def no_way_back(self) -> str | None:
+        """Why a promoted version's traffic cannot go back; None: it can, or was never given."""
+        stable = self.evidence.stable
+        if self.state.phase not in PROMOTED or stable.phase == "ready":
+            return None
+        return f"revision {self.state.stable.revision} is {stable.phase}"
 
     @property
     def bounds(self) -> dict[str, float]:

@@ -9,6 +9,7 @@ finds what is missing of it.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mlops_assets.errors import ServingError
 from mlops_assets.rollout.decision import Decision, decide
 from mlops_assets.rollout.effects import carry_out
 from mlops_assets.rollout.evidence import Evidence
@@ -19,7 +20,7 @@ from mlops_assets.rollout.telling import notifications_of
 from mlops_assets.rollout.world import World, observe
 from mlops_assets.spec import ModelSpec
 
-_LINGERS = timedelta(minutes=10)  # in which aliases are still repaired, and failed messages sent
+_LINGERS = timedelta(minutes=10)  # in which a release is seen to be done, and messages sent again
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,13 @@ def tick(
     before = RolloutState.from_storage(content)
     observed = observe(world, spec, policy, before, now, newest_version=newest_version)
     decision = decide(before, observed.evidence, policy, now)
-    if _lags(observed.evidence):
-        world.serving.converge(spec.service)  # what was declared by an earlier tick goes on
+    held_up = _converge(world, spec.service) if _lags(observed.evidence) else None
     if decision.needs_run and not may_act:
         return Ticked(before, observed.evidence, decision, was_carried_out=False)
     state = decision.state
-    if decision.evaluated or not _was_judged(before):  # else a tick without news writes nothing
+    # Until the first look the source must remember where the stage begins; without news between two
+    # looks nothing is written.
+    if decision.evaluated or not before.is_looked_at:
         state = state.model_copy(update={"cursor": observed.cursor})
         decision = decision.model_copy(update={"state": state})
     text = state.to_storage()
@@ -90,17 +92,23 @@ def tick(
         carry_out(world, spec, policy, decision)
     for notification in notifications_of(state, ui_url):
         world.notifier.notify(notification)
+    if held_up is not None:
+        raise held_up
     return Ticked(before, observed.evidence, decision, was_carried_out=True)
+
+
+def _converge(world: World, service: str) -> ServingError | None:
+    """Lets what an earlier tick declared go on; what holds it up must not hold up a decision."""
+    try:
+        world.serving.converge(service)
+    except ServingError as error:
+        return error
+    return None
 
 
 def _lags(evidence: Evidence) -> bool:
     """Whether the router answers and has another split than the one that it was told."""
     return evidence.routed is not None and evidence.routed != evidence.declared
-
-
-def _was_judged(state: RolloutState) -> bool:
-    """Whether this stage was looked at. Until then the source must remember where it begins."""
-    return state.evaluated_at is not None and state.evaluated_at >= state.evidence_from
 
 
 def is_settled(store: RolloutStore, service: str, now: datetime) -> bool:

@@ -21,6 +21,8 @@ def start_challenger(tick: Tick) -> Outcome:
         return tick.outcome("start", tick.because(words), words)
     if state.hold is not None:
         return tick.outcome("hold", state)
+    if evidence.declared not in (None, state.traffic):  # edited by hand, and resumed
+        return tick.outcome("set_traffic", state, f"the split becomes {state.traffic}")
     if waiting:
         words = ", ".join(f"{arm} is {found.phase}" for arm, found in waiting.items())
         return tick.wait(f"{words}: waits until it is ready")
@@ -53,6 +55,8 @@ def promote(tick: Tick) -> Outcome:
         return tick.outcome("advance", watched.model_copy(update=promoted))
     if tick.now >= state.phase_started_at + tick.policy.maximum_duration:
         reason = f"promotion did not take effect in {tick.policy.maximum_duration}"
+        if tick.no_way_back is not None:
+            return tick.outcome("promote", state, f"{reason}; it goes on, since {tick.no_way_back}")
         return tick.outcome("roll_back", go_back(state, "failed", tick.now, reason))
     if evidence.aliases is None and tick.is_in_force:
         return tick.outcome("hold", tick.because("promoted; the registry does not answer"))
@@ -77,7 +81,8 @@ def let_go(tick: Tick) -> Outcome:
     warm_until = since + tick.policy.warm_standby if is_success else since
     if tick.now < warm_until or tick.now <= state.phase_started_at:
         return tick.outcome("none", state)
-    if state.standby_released and loser.phase == "absent":
+    is_gone = loser.phase == "absent" or evidence.declared is None  # or nobody can say
+    if state.standby_released and is_gone:
         return tick.outcome("none", state)
     version = state.stable if is_success else state.challenger
     released = state.model_copy(update={"standby_released": True})

@@ -67,12 +67,10 @@ def observe(
     newest_version: int | None = None,
 ) -> Observed:
     """Everything that is known now."""
-    declaration, status, routed = _look_at_service(world.serving, state)
+    seen = _look_at_service(world.serving, state)
+    declaration = seen.declaration
     measured = _measure(world, spec, policy, state, now)
-    health = {
-        arm: assess_health(name, declaration, status, answers=routed is not None)
-        for arm, name in revisions_of(state).items()
-    }
+    health = {arm: _assess_health(name, seen) for arm, name in revisions_of(state).items()}
     probe, message = None, ""
     if policy.verify and not state.traffic.challenger and health["challenger"].phase == "ready":
         probe, message = _probe(world, declaration, state)
@@ -88,7 +86,7 @@ def observe(
         challenger=health["challenger"],
         baseline=health["baseline"] if has_baseline else None,
         declared=_declared(declaration, state),
-        routed=routed,
+        routed=seen.routed,
         probe=probe,
         probe_message=message,
         aliases=_aliases(world.registry, spec),
@@ -97,17 +95,29 @@ def observe(
     return Observed(evidence, measured.cursor)
 
 
-def assess_health(
-    revision: str,
-    declaration: Declaration | None,
-    status: ServiceStatus | None,
-    *,
-    answers: bool,
-) -> RevisionHealth:
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """What the serving backend says of a service.
+
+    Attributes:
+        is_known: Whether it answered what is declared.
+        declaration: None: nothing is, or that is not known.
+        status: None: there is none, or it is not known.
+        routed: The split that is in force; None: nobody could say.
+    """
+
+    is_known: bool
+    declaration: Declaration | None = None
+    status: ServiceStatus | None = None
+    routed: Traffic | None = None
+
+
+def _assess_health(revision: str, seen: _Service) -> RevisionHealth:
     """Whether a revision can answer, from what its backend reports. Pure."""
-    if declaration is None or revision not in declaration.revisions:
+    declaration, status = seen.declaration, seen.status
+    if seen.is_known and (declaration is None or revision not in declaration.revisions):
         return RevisionHealth(phase="absent", message=f"{revision} is not declared")
-    if not answers:
+    if declaration is None or seen.routed is None:
         return RevisionHealth(phase="starting", message="the serving backend does not answer")
     found = _status_of(revision, status)
     is_seen = status is not None and status.manifest_digest == manifest_digest(
@@ -165,21 +175,19 @@ def ask_of_source(
     )
 
 
-def _look_at_service(
-    serving: ServingBackend, state: RolloutState
-) -> tuple[Declaration | None, ServiceStatus | None, Traffic | None]:
+def _look_at_service(serving: ServingBackend, state: RolloutState) -> _Service:
     try:
         declaration = serving.declaration(state.service)
     except ServingError:
-        return None, None, None
+        return _Service(is_known=False)
     try:
         percent = serving.traffic(state.service)
         status = serving.status(state.service)
     except ServingError:
-        return declaration, None, None
+        return _Service(True, declaration)
     if not percent or status is None:
-        return declaration, status, None
-    return declaration, status, to_traffic(percent, status.shadow, state)
+        return _Service(True, declaration, status)
+    return _Service(True, declaration, status, to_traffic(percent, status.shadow, state))
 
 
 def _status_of(revision: str, status: ServiceStatus | None) -> RevisionStatus | None:
@@ -198,6 +206,11 @@ def _measure(
 ) -> Measured:
     is_starting = state.phase == "pending" and policy.has_comparison
     if state.is_ended or is_starting or state.phase == "rolling_back":
+        return Measured(cursor=state.cursor)
+    is_between_looks = state.is_looked_at and max(now, state.ticked_at) < state.due_at(
+        policy.interval
+    )
+    if is_between_looks and not state.unread_commands:  # a word may need what is known by now
         return Measured(cursor=state.cursor)
     try:
         subject = read_subject(world, spec, world.serving.declaration(state.service))

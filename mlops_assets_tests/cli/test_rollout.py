@@ -93,6 +93,18 @@ def test_a_promotion_can_be_taken_back_while_the_former_version_is_warm(store: F
     assert isinstance(said.exception, RolloutError)
 
 
+@pytest.mark.parametrize(("option", "most"), [("--why", 600), ("--who", 200)])
+def test_words_that_are_too_long_are_a_mistake_of_the_caller(
+    store: FileStore, option: str, most: int
+) -> None:
+    pause = ["rollout", "pause", "flight_delay", option]
+    said = RUNNER.invoke(app, [*pause, "x" * (most + 1)])
+    assert said.exit_code == 2
+    assert f"{option}: String should have at most {most} characters" in said.output
+    assert read(store).commands == ()
+    assert RUNNER.invoke(app, [*pause, "x" * most]).exit_code == 0
+
+
 def test_a_model_without_a_rollout_and_no_model_at_all(store: FileStore) -> None:
     nothing = RUNNER.invoke(app, ["rollout", "status", "music_therapy"])
     assert isinstance(nothing.exception, RolloutError)

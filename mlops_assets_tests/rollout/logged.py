@@ -28,8 +28,9 @@ class HandmadeLog:
         ms: float = 1.0,
         shadow: bool = False,
         plan: str = "basic",
+        labels: Sequence[str] | None = None,
     ) -> list[str]:
-        """Answers of a binary model to one row each; returns their ids."""
+        """Answers to one row each, of a binary model unless labels say else; returns their ids."""
         self._offset += 1
         names = ids or [f"{revision}-{self._offset}-{n}" for n in range(len(times))]
         rows: list[dict[str, Any]] = [
@@ -41,7 +42,7 @@ class HandmadeLog:
                 "model_version": revision[1:],
                 "protocol": "v1",
                 "latency_ms": ms,
-                "prediction": str(int(score > 0.5)),
+                "prediction": labels[n] if labels else str(int(score > 0.5)),
                 "probability": score,
                 "probabilities": [1 - score, score],
                 "shadow": shadow,

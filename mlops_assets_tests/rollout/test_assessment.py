@@ -186,6 +186,14 @@ def test_without_another_version_the_level_kept_before_counts() -> None:
     assert found.readings[0].test == "maximum"
 
 
+def test_a_bound_and_the_level_kept_before_are_told_apart() -> None:
+    one = arm(Moments.of_flags(1000, 0), "error_ratio")
+    both = ERRORS | {"maximum": 0.3}
+    kept, bound = judged(both, one, bounds={"error_ratio": 0.07}, phase="watching").readings
+    assert "what the former version kept, with the margin, is 0.07: healthy" in kept.reason
+    assert "the maximum is 0.3: healthy" in bound.reason
+
+
 def test_no_request_is_undecided_and_no_number_is_unknown() -> None:
     other = arm(Moments.of_flags(1000, 0), "error_ratio")
     assert judged(ERRORS, arm(None, "error_ratio"), other).verdict == "undecided"

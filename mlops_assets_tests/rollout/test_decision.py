@@ -11,6 +11,7 @@ from mlops_assets.rollout.state import RolloutState
 from mlops_assets_tests.rollout.scenes import (
     ABSENT,
     FAILED,
+    READY,
     SILENT,
     START,
     STARTING,
@@ -323,6 +324,16 @@ def test_resume_puts_the_edited_split_back() -> None:
     scene.until("succeeded")
 
 
+def test_resume_puts_an_edited_split_back_before_the_first_step_too() -> None:
+    scene = Scene(challenger=STARTING)
+    scene.tick()
+    scene.declared = Traffic(stable=70, challenger=30)
+    scene.tick(1)
+    scene.say("resume")
+    assert scene.tick(1).action == "set_traffic"
+    assert scene.declared == Traffic(stable=100)
+
+
 def test_harm_rolls_back_from_an_edited_split_too() -> None:
     scene = in_step(arms=harmful())
     scene.declared = Traffic(stable=70, challenger=30)
@@ -390,6 +401,16 @@ def test_time_in_a_freeze_is_not_counted_against_the_rollout() -> None:
     for _ in range(30):
         assert scene.tick(60).action == "hold"
     assert scene.state.active_seconds < 120
+
+
+def test_a_freeze_before_the_first_step_is_not_counted_either() -> None:
+    scene = Scene(policy=policy_of(freeze=[FREEZE], maximum_duration="10m"), arms=SILENT)
+    for _ in range(59):
+        assert scene.tick(60).action == "hold"
+    assert scene.tick(60).action == "advance"
+    assert scene.state.active_seconds <= 60
+    scene.tick(10)
+    assert scene.tick(10).action == "hold"
 
 
 def test_approval_is_asked_for_before_promotion_and_harm_still_rolls_back() -> None:
@@ -463,6 +484,40 @@ def test_a_promoted_version_that_breaks_its_bounds_is_reverted() -> None:
     scene.until("rolled_back")
     assert scene.aliases is not None
     assert scene.aliases["champion"] == 1
+
+
+def test_a_promoted_version_has_no_deadline_that_a_lost_look_could_meet() -> None:
+    """It was promoted by hand past its time: a router that is silent once must not end it."""
+    scene = in_step(policy=policy_of(maximum_duration="1m", inconclusive="ask"), arms=SILENT)
+    while scene.tick().action != "ask":
+        pass
+    scene.say("promote")
+    scene.until("watching")
+    decision = scene.tick(declared=None, routed=None)
+    assert (decision.action, scene.state.hold) == ("hold", None)
+    assert scene.state.phase == "watching"
+
+
+@pytest.mark.parametrize("kind", ["edited", "unproven", "never switched"])
+def test_nothing_goes_back_to_a_version_that_cannot_answer(kind: str) -> None:
+    """After promotion only harm or a person gives the traffic to the former version, and only time
+    takes it away: none of them while it is not ready."""
+    answer = {"when": "never", "answer_within": "5m"}
+    scene = Scene(policy=policy_of(**BLUE_GREEN, approval=answer), arms=SILENT)
+    if kind == "never switched":
+        scene.until("promoting")
+        scene.aliases = {"champion": 3}
+        scene.obeys = False
+    else:
+        scene.until("watching")
+    scene.stable = FAILED
+    if kind == "edited":
+        scene.declared = Traffic(stable=50, challenger=50)
+    for _ in range(70):
+        assert scene.tick().state.phase in ("promoting", "watching")
+    assert "v1 is failed" in scene.decisions[-1].reason
+    scene.stable = READY
+    scene.until("rolling_back", most=3)
 
 
 def test_a_revert_can_be_left_to_a_person() -> None:

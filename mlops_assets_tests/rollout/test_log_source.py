@@ -1,3 +1,4 @@
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -101,6 +102,36 @@ def test_what_is_kept_is_made_again_when_it_is_damaged(home: Path) -> None:
     assert source.measure(question()).arms == before
 
 
+@pytest.mark.parametrize("is_gone", [True, False], ids=["lost", "half_written"])
+def test_a_part_of_what_is_kept_is_made_again_too(home: Path, is_gone: bool) -> None:
+    log, source = HandmadeLog(home), source_of(home)
+    for n in range(3):
+        log.answer("v1", times(4, n), [0.5] * 4)
+        before = source.measure(question()).arms
+    part = sorted(ServingHome.under(home).rollouts.rglob("*.parquet"))[1]
+    part.unlink() if is_gone else part.write_bytes(b"")
+    found = source.measure(question())
+    assert (found.source_error, found.arms) == (None, before)
+    assert found.arms["stable"].n_requests == 12
+
+
+def test_a_file_that_comes_into_the_table_after_a_younger_one_is_read(home: Path) -> None:
+    """Of two sinks that write at the same time the one that began first may commit last."""
+    log, source = HandmadeLog(home), source_of(home)
+    log.answer("v1", times(4), [0.5] * 4)
+    commits = ServingHome.under(home).tables / "toy" / "prediction_log" / "_delta_log"
+    assert source.measure(question()).arms["stable"].n_requests == 4
+    log.answer("v1", times(3, 1), [0.5] * 3)
+    (late,) = commits.glob("*1.json")
+    lines = [json.loads(line) for line in late.read_text().splitlines()]
+    for line in lines:
+        if "add" in line:
+            line["add"]["modificationTime"] -= 60_000
+    late.write_text("\n".join(json.dumps(line) for line in lines))
+    assert source.measure(question()).arms["stable"].n_requests == 7
+    assert source.measure(question()).arms["stable"].n_requests == 7
+
+
 def test_callers_are_units_where_they_are_kept_on_one_version(home: Path) -> None:
     log = HandmadeLog(home)
     log.answer("v1", times(4), [0.1, 0.2, 0.3, 0.4], units=["ann", "ann", "bob", ""])
@@ -125,6 +156,17 @@ def test_the_first_requests_of_each_version_are_left_out_once(home: Path) -> Non
     later = question(warm_up_requests=5, since=START + timedelta(seconds=60), cursor=first.cursor)
     second = source.measure(later)  # of the challenger 3 were left out before
     assert (second.arms["stable"].n_requests, second.arms["challenger"].n_requests) == (10, 8)
+
+
+def test_a_class_that_is_called_none_is_an_answer(home: Path) -> None:
+    """Of a model that says which side effect is to be expected, most answers are `None`."""
+    log = HandmadeLog(home)
+    log.answer("v1", times(4), [0.2] * 4, labels=["None", "rash", "None", "nan"])
+    subject = Subject(task="multiclass", classes=("None", "rash"))
+    found = source_of(home).measure(question(subject=subject)).arms["stable"]
+    errors = found.measures["error_ratio"]
+    assert isinstance(errors, Moments)
+    assert (errors.n, errors.total) == (4, 1.0)  # a class "nan" is none of this model's
 
 
 def test_callers_of_whom_only_warm_up_was_seen_are_told_apart(home: Path) -> None:
@@ -157,6 +199,26 @@ def test_the_target_s_own_word_for_yes_is_a_truth_too(home: Path) -> None:
     quality = found.arms["stable"].measures["quality"]
     assert isinstance(quality, Moments)
     assert quality.total == pytest.approx(0.1**2 + 0.9**2)
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["now", "late"])
+def test_versions_with_other_classes_have_no_quality_of_probabilities(
+    home: Path, is_late: bool
+) -> None:
+    """A retraining on data without the rarest class: its shares are those of fewer classes."""
+    log, source = HandmadeLog(home), source_of(home)
+    for revision in ("v1", "v2"):
+        ids = log.answer(revision, times(2), [0.9, 0.9])
+        log.tell_truth(ids, ["1", "2"], START + timedelta(seconds=9))
+    subject = Subject(task="multiclass", classes=("0", "1", "2"))
+    asked = question(QUALITY, ERRORS, subject=subject)
+    if is_late:
+        end = START + timedelta(minutes=1)
+        asked = asked.model_copy(update={"since": end, "compared": (START, end)})
+    found = source.measure(asked)
+    assert found.source_error is None
+    assert found.missing["quality"] == "there are 2 probabilities in an answer, and 3 classes"
+    assert "error_ratio" in found.arms["challenger"].measures
 
 
 def test_a_promoted_version_is_told_the_truth_about_the_last_step(home: Path) -> None:
@@ -209,6 +271,17 @@ def test_slices_are_the_frequent_values_before_the_rollout(home: Path) -> None:
     assert {value: m.mean for value, m in found.slices["scores"].items()} == {"pro": 0.25}
 
 
+def test_a_text_is_no_value_of_a_slice(home: Path) -> None:
+    """What the source remembers is kept in the rollout's state, which is small."""
+    log = HandmadeLog(home)
+    log.answer("v1", times(3, -600), [0.5] * 3, plan="long " * 2_000)
+    log.answer("v1", times(2, -600), [0.5] * 2, plan="pro")
+    log.answer("v1", times(2), [0.25] * 2, plan="pro")
+    found = source_of(home).measure(question(SCORES))
+    assert list(found.arms["stable"].slices["scores"]) == ["pro"]
+    assert len(found.cursor) < 1_000
+
+
 def test_scores_fall_into_ranges_that_are_fixed(home: Path) -> None:
     log = HandmadeLog(home)
     log.answer("v1", times(4), [0.0, 0.05, 0.95, 1.0])
@@ -228,6 +301,14 @@ def test_a_function_of_one_s_own_and_one_that_is_wrong(home: Path) -> None:
     assert values.total == pytest.approx(1.25)
     assert "found 1 values for 2 rows" in found.missing["broken"]
     assert "broken" not in found.arms["stable"].measures
+
+
+def test_a_function_that_a_document_adds_in_mid_rollout_sees_every_feature(home: Path) -> None:
+    mine = Criterion(title="mine", metric="function", function=MINE, margin=0.1)
+    log, source = HandmadeLog(home), source_of(home)
+    log.answer("v1", times(2), [0.5, 1.0])
+    source.measure(question())  # keeps no feature
+    assert source.measure(question(mine)).missing == {}
 
 
 def test_no_traffic_is_nothing_counted_and_no_error(home: Path) -> None:

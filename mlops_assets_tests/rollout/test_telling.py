@@ -6,6 +6,7 @@ import pytest
 from mlops_assets.rollout.evidence import Traffic
 from mlops_assets.rollout.state import Hold, RolloutState, VersionRef
 from mlops_assets.rollout.telling import notifications_of
+from mlops_assets_tests.rollout.scenes import Scene, policy_of
 
 START = datetime(2026, 8, 3, 12, 0, tzinfo=UTC)
 LATER = START + timedelta(minutes=5)
@@ -76,3 +77,23 @@ def test_it_points_to_the_page_of_the_service_and_says_what_to_do() -> None:
     assert told.url == "http://127.0.0.1:3000/assets/churn_risk/inference_service"
     assert "mlops-assets rollout approve churn_risk" in told.text
     assert "predictions differ by 0.3" in told.text
+
+
+def test_each_approval_that_is_wanted_is_told() -> None:
+    """Before the first step and after it the state stands at the same step."""
+    policy = policy_of(approval={"when": "each_step"}, steps=[10, 50])
+    scene, told = Scene(policy=policy), set[str]()
+    for n_wanted in (1, 2, 3):
+        scene.until("awaiting_approval")
+        for _ in range(2):
+            told |= {each.id for each in notifications_of(scene.state) if "approval" in each.kind}
+            scene.tick()
+        assert len(told) == n_wanted
+        scene.say("approve")
+        scene.tick()
+
+
+@pytest.mark.parametrize(("ending", "severity"), [("aborted", "warning"), ("failed", "critical")])
+def test_what_a_person_or_a_newer_version_stops_is_no_emergency(ending: str, severity: str) -> None:
+    told = list(notifications_of(state(phase="rolling_back", ending=ending)))[-1]
+    assert told.severity == severity

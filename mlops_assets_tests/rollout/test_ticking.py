@@ -1,11 +1,14 @@
 """The order of a tick: killed before and after each of its effects, whoever comes next goes on."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from mlops_assets.errors import RolloutError, StateConflictError
+from mlops_assets.errors import RolloutError, ServingError, StateConflictError
+from mlops_assets.modeling.mlflow_registry import RegisteredVersion
 from mlops_assets.rollout.beginning import (
     begin,
     decide_beginning,
@@ -13,9 +16,11 @@ from mlops_assets.rollout.beginning import (
     waiting_version,
 )
 from mlops_assets.rollout.commanding import give_command
+from mlops_assets.rollout.metrics_source import Measured, Question
 from mlops_assets.rollout.state import Command, CommandKind, RolloutState, VersionRef
 from mlops_assets.rollout.ticking import is_settled, tick
 from mlops_assets.rollout.world import World
+from mlops_assets.serving.backend import Declaration
 from mlops_assets.spec.criterion import CriterionSpec
 from mlops_assets.spec.rollout import RolloutSpec, WatchSpec
 from mlops_assets_tests.rollout.small_world import Killed, SmallWorld
@@ -147,6 +152,53 @@ def test_of_two_ticks_at_once_one_gives_up_and_does_nothing() -> None:
     assert late.splits_seen == []
 
 
+@dataclass
+class Slow(SmallWorld):
+    """A process that stands still for a while between its decision and what it does then.
+
+    Attributes:
+        meanwhile: What others do in that time.
+    """
+
+    meanwhile: list[Callable[[], None]] = field(default_factory=list)
+
+    def version(self, name: str, number: int) -> RegisteredVersion:
+        while self.meanwhile:
+            self.meanwhile.pop()()
+        return super().version(name, number)
+
+
+def test_a_process_that_was_overtaken_does_nothing_more() -> None:
+    """Its first step was decided; until MLflow is loaded, a newer version takes the place."""
+    made = small_world()
+    world = Slow(made.spec, manifest=made.manifest, aliases_now=made.aliases_now)
+    begin(seams(world), world.spec, 2, START)
+    tick(seams(world), world.spec, START)
+
+    def supersede() -> None:
+        for n in range(3):
+            tick(seams(world), world.spec, START + (2 + n) * STEP, newest_version=3)
+        begin(seams(world), world.spec, 3, START + 5 * STEP)
+        tick(seams(world), world.spec, START + 5 * STEP)
+
+    world.meanwhile = [supersede]
+    tick(seams(world), world.spec, START + STEP)
+    told = world.declaration("toy")
+    assert told is not None
+    assert told.revisions == ("v1", "v3")
+    assert world.traffic("toy") == {"v1": 100}
+
+
+def test_a_word_that_comes_between_keeps_nothing_from_being_done() -> None:
+    made = small_world()
+    world = Slow(made.spec, manifest=made.manifest, aliases_now=made.aliases_now)
+    begin(seams(world), world.spec, 2, START)
+    tick(seams(world), world.spec, START)
+    world.meanwhile = [lambda: command("pause", world)]  # type: ignore[list-item]
+    tick(seams(world), world.spec, START + STEP)
+    assert world.traffic("toy") == {"v1": 80, "v2": 20}
+
+
 def test_a_tick_that_may_not_act_changes_nothing_and_says_what_is_to_do() -> None:
     world = small_world()
     begin(seams(world), world.spec, 2, START)
@@ -156,6 +208,92 @@ def test_a_tick_that_may_not_act_changes_nothing_and_says_what_is_to_do() -> Non
     assert (found.decision.action, found.was_carried_out) == ("start", False)
     assert world.documents == before
     assert world.declaration("toy").revisions == ("v1",)  # type: ignore[union-attr]
+
+
+class Unreachable(SmallWorld):
+    """A world whose serving backend does not answer."""
+
+    def declaration(self, service: str) -> Declaration | None:
+        raise ServingError(f"{service}: the API server does not answer")
+
+
+@pytest.mark.parametrize("n_ticks", [1, 3, 40], ids=["pending", "step", "over"])
+def test_a_backend_that_does_not_answer_is_no_revision_that_is_gone(n_ticks: int) -> None:
+    """A run that declared it again would fail, and the next one, at each tick."""
+    world = small_world()
+    begin(seams(world), world.spec, 2, START)
+    for n in range(n_ticks):
+        tick(seams(world), world.spec, START + n * STEP)
+    gone = Unreachable(world.spec, documents=world.documents, aliases_now=world.aliases_now)
+    found = tick(seams(gone), world.spec, START + n_ticks * STEP, may_act=False)
+    assert found is not None
+    assert found.state.standby_released == (n_ticks == 40)
+    assert found.evidence.challenger.phase == "starting"
+    assert not found.decision.needs_run
+
+
+class Stuck(SmallWorld):
+    """A world whose router has another split than it was told, and cannot be helped."""
+
+    def traffic(self, service: str) -> Mapping[str, int]:
+        return {} if self.declaration(service) is None else {"v1": 90, "v2": 10}
+
+    def converge(self, service: str) -> None:
+        raise ServingError(f"{service}: somebody else owns the route")
+
+
+@pytest.mark.parametrize("may_act", [True, False])
+def test_a_router_that_does_not_converge_holds_up_no_decision(may_act: bool) -> None:
+    made = small_world()
+    begin(seams(made), made.spec, 2, START)
+    for n in range(3):
+        tick(seams(made), made.spec, START + n * STEP)
+    command("abort", made)
+    stuck = Stuck(made.spec, documents=made.documents, manifest=made.manifest, split=made.split)
+    if may_act:
+        with pytest.raises(ServingError, match="somebody else owns the route"):
+            tick(seams(stuck), stuck.spec, START + 3 * STEP)
+        state = read_state(seams(stuck), "toy")
+        assert state is not None
+        assert state.phase == "rolling_back"
+        assert stuck.split is not None
+        assert stuck.split.percent == {"v1": 100}
+    else:
+        found = tick(seams(stuck), stuck.spec, START + 3 * STEP, may_act=False)
+        assert found is not None
+        assert found.decision.needs_run
+
+
+@dataclass
+class Counting(SmallWorld):
+    """A world that counts how often its metrics were asked for."""
+
+    n_measured: int = 0
+
+    def measure(self, question: Question) -> Measured:
+        self.n_measured += 1
+        return super().measure(question)
+
+
+def test_evidence_is_read_once_an_interval_and_for_what_people_say() -> None:
+    """A tick comes each 3 s, and reading a busy log takes longer than all else of it."""
+    made = small_world(steps=[20], minimum_samples=100_000)
+    world = Counting(made.spec, manifest=made.manifest, aliases_now=made.aliases_now)
+    begin(seams(world), world.spec, 2, START)
+    for n in range(4):
+        tick(seams(world), world.spec, START + n * STEP)
+    state = read_state(seams(world), "toy")
+    assert state is not None
+    assert state.evaluated_at == START + 3 * STEP
+    world.n_measured = 0
+    second = timedelta(seconds=1)
+    for n in range(1, 21):
+        tick(seams(world), world.spec, START + 3 * STEP + n * second)
+    assert world.n_measured == 2
+    command("promote", world)
+    found = tick(seams(world), world.spec, START + 5 * STEP + second)
+    assert found is not None
+    assert (found.state.phase, list(found.state.bounds)) == ("promoting", ["error_ratio"])
 
 
 def test_aliases_that_somebody_moved_follow_the_traffic_again() -> None:
