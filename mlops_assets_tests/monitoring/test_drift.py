@@ -229,6 +229,26 @@ def test_what_was_drawn_before_changes_no_report(reference: Sketch) -> None:
     assert assess_drift(reference, window, POLICY) == first
 
 
+def test_a_null_that_a_window_of_nearly_the_same_size_drew_is_the_same(reference: Sketch) -> None:
+    window, cache = shop_day(reference, 200), NullCache()
+    assess_drift(reference, shop_day(reference, 196, seed=3), POLICY, None, cache)
+    n_drawn = cache.n_drawn
+    assert assess_drift(reference, window, POLICY, None, cache) == assess_drift(
+        reference, window, POLICY
+    )
+    assert cache.n_drawn < 2 * n_drawn
+
+
+def test_a_window_of_more_hours_than_the_reference_is_judged() -> None:
+    rows = shop(2_000, n_days=1)
+    columns = tuple(c for c in SHOP.columns if c.role == "feature")
+    reference = sketch_reference(rows, Selection(columns, time_column="at", block="hour"))
+    window = sketch_window(shop(400, 3, first_day=1, n_days=4), reference.layout)
+    report = assess_drift(reference, window, POLICY)
+    assert report.null == "whole hours are redrawn: 24 of the reference, 96 of the window"
+    assert {c.state for c in report.columns} <= {"stable", "drifted"}
+
+
 def test_one_column_in_twenty_is_found_with_999_draws() -> None:
     rng = np.random.default_rng(0)
     names = [f"x{i}" for i in range(20)]
