@@ -97,6 +97,7 @@ def _due_rows(
         key = rows_key(champion, 1)
     elif last.is_ended:
         key = rows_key(champion, read_rows_key(last.window.key)[1] + 1)
+        needed = max(0, needed - last.n_behind)
     else:
         key, needed = last.window.key, max(1, needed - last.verdict.window.n_rows)
     newest = recent.windows[-1] if recent.windows else None
