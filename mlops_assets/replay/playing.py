@@ -22,7 +22,7 @@ from mlops_assets.replay.calling import Callers
 from mlops_assets.replay.position import Position, read_position, write_position
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.records import FEATURE_PREFIX
-from mlops_assets.serving.prediction_log.timeline import read_timeline, write_timeline
+from mlops_assets.serving.prediction_log.timeline import Timeline, read_timeline, write_timeline
 
 _HOUR = timedelta(hours=1)
 
@@ -177,7 +177,5 @@ def _settle(stage: Stage, position: Position) -> Position:
 
 def forget(stage_home: ServingHome, windows: MonitoringStore, model: str, service: str) -> None:
     """Let a model live in real time again; what was played stays in its log."""
-    from mlops_assets.serving.prediction_log.timeline import Timeline
-
     write_timeline(stage_home, service, Timeline())
     windows.set_clock(model, None)
