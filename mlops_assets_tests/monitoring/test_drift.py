@@ -13,7 +13,6 @@ from mlops_assets.monitoring.null import NullCache
 from mlops_assets.monitoring.report import ColumnDrift, DriftReport
 from mlops_assets.monitoring.sketch import Sketch
 from mlops_assets.spec import DriftSpec
-from mlops_assets_tests.documents import churn_spec
 from mlops_assets_tests.monitoring.drifting import SHOP, shop, shop_day, shop_reference
 
 POLICY = DriftSpec()
@@ -286,17 +285,6 @@ def test_p_values_are_adjusted_as_scipy_does() -> None:
     p = np.random.default_rng(0).random(30) ** 3
     assert adjust(p.tolist()) == pytest.approx(false_discovery_control(p))
     assert adjust([None]) == [None]
-
-
-def test_a_document_says_what_is_watched() -> None:
-    selection = Selection.of(churn_spec(monitoring={"slices": ["plan"]}))
-    assert [(c.name, c.kind) for c in selection.columns] == [
-        ("months", "number"),
-        ("spend", "number"),
-        ("plan", "category"),
-    ]
-    assert (selection.slices, selection.time_column, selection.block) == (("plan",), None, "day")
-    assert Selection.of(churn_spec(monitoring={"window": {"every": "hour"}})).block == "hour"
 
 
 def test_the_shop_is_watched_whole() -> None:
