@@ -206,6 +206,9 @@ def _judge(
         references = watch.versions.references(version)
     except MonitoringError as error:
         return judge_unknown(spec, logged, version, str(error), now)
+    if spec.monitored_metric not in references.performance.realised:
+        why = f"version {version} was evaluated for another task, without {spec.monitored_metric}"
+        return judge_unknown(spec, logged, version, why, now)
     errors = earlier_errors(recent, version, logged.window.start)
     return judge(spec, logged, references, now, errors=errors, nulls=watch.nulls)
 

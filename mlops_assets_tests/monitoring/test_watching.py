@@ -16,7 +16,7 @@ from mlops_assets.serving.prediction_log.glance import LogGlance, rows_since
 from mlops_assets.serving.prediction_log.tables import PREDICTIONS
 from mlops_assets.spec import ModelSpec
 from mlops_assets_tests.modeling.conftest import PackagedModel, package
-from mlops_assets_tests.modeling.toy import tree_document
+from mlops_assets_tests.modeling.toy import document, tree_document
 from mlops_assets_tests.monitoring.logged import FixedVersions, ServedToy, references_of
 
 DAY, NEXT = datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 3, 1, tzinfo=UTC)
@@ -74,6 +74,16 @@ def test_judging_twice_is_judging_once(served: ServedToy) -> None:
     once = watch_window(served.watch, served.model.spec, KEY, NEXT).record
     assert watch_window(served.watch, served.model.spec, KEY, NEXT).record == once
     assert len(served.store.recent("toy").windows) == 1
+
+
+def test_a_version_of_another_task_cannot_be_judged_and_says_why(served: ServedToy) -> None:
+    """The document asks for numbers now; what serves still answers classes."""
+    served.predict(served.sessions(100, seed=5), DAY)
+    target = {"column": "score", "task": "regression"}
+    model = {"estimator": "sklearn.linear_model.Ridge"}
+    found = watch_window(served.watch, document(target=target, model=model), KEY, NEXT).record
+    assert found.verdict.verdict == "not_enough_data"
+    assert "was evaluated for another task, without mean_absolute_error" in found.verdict.reason
 
 
 def by_rows(served: ServedToy) -> ModelSpec:
