@@ -83,10 +83,11 @@ def play(
     history, name = stage.history, stage.history.spec.name
     end = min(until or history.end, last_window_end(history))
     position = read_position(stage.position) or Position.first(name, history.begin)
-    began = (time.monotonic(), position.at)
     position = _settle(stage, position)
+    earliest = time.monotonic()
     for start, stop in _hours(position.at, end):
-        _keep_speed(began, start, speed)
+        time.sleep(max(0.0, earliest - time.monotonic()))
+        earliest = time.monotonic() + (stop - start).total_seconds() / speed
         position = _send(stage, position, start, stop, speed)
         write_position(stage.position, position)
         stage.windows.set_clock(name, stop)
@@ -110,13 +111,6 @@ def _hours(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]
         stop = min(window_at(start, "hour").end, end)
         yield start, stop
         start = stop
-
-
-def _keep_speed(began: tuple[float, datetime], start: datetime, speed: float) -> None:
-    """Waits until so much of the past may have gone by."""
-    real, past = began
-    due = real + (start - past).total_seconds() / speed
-    time.sleep(max(0.0, due - time.monotonic()))
 
 
 def _send(
