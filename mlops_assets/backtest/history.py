@@ -7,6 +7,7 @@ Not here: what is trained and judged on it (`training.py`, `judging.py`).
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -57,17 +58,20 @@ class History:
         return int(self.rows.lazy().select((times < now).sum()).collect().item())
 
     def windows(self) -> list[Window]:
-        """The windows that are judged, as the document cuts them."""
+        """The windows that are judged, as the document cuts them. Rows of the same moment stay
+        together, so a window of rows may hold a few more than asked."""
         settings = self.spec.monitoring.window
         if settings.every != "rows":
             return ended_windows(self.begin, self.end, settings.every)
         size = settings.rows or 1
         times = self.log["event_time"]
-        starts = range(0, times.len() - size + 1, size)
-        return [
-            Window(key=f"{at // size + 1:05d}", start=times[at], end=times[at + size - 1] + _TICK)
-            for at in starts
-        ]
+        found: list[Window] = []
+        first = 0
+        while first + size <= times.len():
+            end = times[first + size - 1] + _TICK
+            found.append(Window(key=f"{len(found) + 1:05d}", start=times[first], end=end))
+            first = int(times.search_sorted(end, "left"))
+        return found
 
     def positions(self, start: datetime, end: datetime) -> tuple[int, int]:
         """The rows of the log in `[start, end)`: first, and one behind the last."""
@@ -81,7 +85,7 @@ class History:
         limit = np.iinfo(np.int64).max if now is None else _epoch(now)
         return int((came < limit).sum())
 
-    @property
+    @cached_property
     def _came(self) -> NDArray[np.int64]:
         never = np.iinfo(np.int64).max
         return self.log["truth_received_at"].dt.epoch("us").fill_null(never).to_numpy()

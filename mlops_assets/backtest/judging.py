@@ -22,7 +22,7 @@ from mlops_assets.monitoring.quality_counts import LogCounts
 from mlops_assets.monitoring.report import DriftReport
 from mlops_assets.monitoring.trust import EstimateError
 from mlops_assets.monitoring.verdict import WindowVerdict
-from mlops_assets.monitoring.windows import Window
+from mlops_assets.monitoring.windows import Window, window_at
 from mlops_assets.serving.prediction_log.records import FEATURE_PREFIX, label_text
 
 _CHUNK = 10_000  # rows that are answered at once
@@ -61,10 +61,13 @@ class Judge:
     def is_due(self, window: Window, former: Judgement | None, now: datetime) -> bool:
         """Whether a window that ended is to be judged, or once more since truth came.
 
-        Once more when enough truth is there to compare, and when all is.
+        Days without a row are passed over. Once more when enough truth is there to compare, and
+        when all is.
         """
         if former is None:
-            return True
+            day = window_at(window.start, "day")
+            low, high = self._history.positions(day.start, max(day.end, window.end))
+            return low < high
         came = self._history.n_truths(window, now)
         if came == former.n_truths:
             return False

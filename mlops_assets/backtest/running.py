@@ -131,7 +131,7 @@ def _play_apart(
                 while not told.empty():
                     progress(*told.get())
                 for future in done:
-                    future.result()  # an error ends the rest
+                    future.result()  # an error is raised once the other processes have ended
         return [result for future in futures for result in future.result()]
 
 

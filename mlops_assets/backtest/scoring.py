@@ -8,12 +8,14 @@ chosen in hindsight; on average over periods.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlops_assets.backtest.simulation import Played, Reign
 from mlops_assets.backtest.worlds import RealWorld
-from mlops_assets.modeling.metrics import class_statistic, direction, number_statistic
+from mlops_assets.modeling.metrics import Floats, class_statistic, direction, number_statistic
 from mlops_assets.monitoring.answers import Answers
 from mlops_assets.monitoring.record import Record
 from mlops_assets.spec.model import Metric
@@ -83,14 +85,30 @@ def score_period(
 
 
 def _measure(parts: Sequence[Answers], metric: Metric) -> float | None:
-    predicted = np.concatenate([part.predicted for part in parts])
-    truth = np.concatenate([part.truth for part in parts])
+    predicted, truth = _joined(parts)
     if not truth.size:
         return None
     is_regression = parts[0].subject.task == "regression"
     build = number_statistic if is_regression else class_statistic
     value = float(build(metric, truth, predicted)(np.ones((truth.size, 1)))[0])
     return value if np.isfinite(value) else None
+
+
+def _joined(parts: Sequence[Answers]) -> tuple[Floats, NDArray[Any]]:
+    """Answers and truth of all parts, with a column for each class that any version knows: one
+    trained early may not have seen all of them."""
+    classes = list(dict.fromkeys(label for part in parts for label in part.subject.classes))
+    if not classes:
+        predicted, truth = [part.predicted for part in parts], [part.truth for part in parts]
+        return np.concatenate(predicted), np.concatenate(truth)
+    predicted, truth = [], []
+    for part in parts:
+        columns = np.array([classes.index(label) for label in part.subject.classes])
+        wide = np.zeros((part.n_rows, len(classes)))
+        wide[:, columns] = part.predicted
+        predicted.append(wide)
+        truth.append(columns[part.truth])
+    return np.concatenate(predicted), np.concatenate(truth)
 
 
 def summarize(

@@ -130,7 +130,8 @@ def play(
     for done, window in enumerate(world.windows, 1):
         now, champion = window.end, reigns[-1].version
         if policy.triggers:
-            judged[window.key] = (window, _judge(world, champion, window, now, judged))
+            if world.is_due(window, None, now):
+                judged[window.key] = (window, _judge(world, champion, window, now, judged))
             judged = _judge_again(world, champion, now, judged, policy)
         state = state.with_rows(world.n_rows(now)) if policy.new_rows is not None else state
         verdicts = [judgement.verdict for _, judgement in judged.values()]

@@ -41,7 +41,7 @@ class Candidate:
         contestant: The model.
         window: The rows that it was trained on.
         n_rows: Rows of the dataset then.
-        cpu_minutes: What frame, fit and gates cost.
+        cpu_minutes: What frame and fit cost.
     """
 
     version: str
@@ -89,7 +89,7 @@ class Trainer:
             built = self._frame(now)
             window = choose_training_window(built.frame, declared, until)
             fitted = train(self._spec, built, window)
-            version = f"{now:%Y-%m-%dT%H:%M}" + (f"+{until:%m-%d}" if until else "")
+            version = _name(now) + (f"+{_name(until)}" if until else "")
             contestant = Contestant(
                 fitted.pipeline, _manifest(self._spec, fitted, version), built.facts.split, version
             )
@@ -139,6 +139,11 @@ class Trainer:
         if self._built is None or self._built[0] != now:
             self._built = (now, build_frame(self._history.known(now), self._spec))
         return self._built[1]
+
+
+def _name(moment: datetime) -> str:
+    """A moment to the microsecond, which may be all that tells two windows of rows apart."""
+    return moment.replace(tzinfo=None).isoformat()
 
 
 def _manifest(spec: ModelSpec, fitted: FittedModel, version: str) -> ModelManifest:

@@ -80,15 +80,6 @@ class ModelDocuments:
                 return False
             return True
 
-    def names(self, model: str, folder: str) -> Sequence[str]:
-        """Names of the texts in a folder of a model, sorted."""
-        inside = self._entries(f"{self._root}/{model}/{folder}")
-        return sorted(
-            name.removesuffix(".json")
-            for name, is_folder in inside
-            if name.endswith(".json") and not is_folder
-        )
-
     def models(self) -> Sequence[str]:
         """Names of the models that have a text, sorted."""
         return sorted(name for name, is_folder in self._entries(self._root) if is_folder)

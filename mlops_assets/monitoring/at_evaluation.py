@@ -5,8 +5,9 @@ Not here: their content (`performance_reference.py`, `quality_counts.py`, `drift
 
 The performance reference rests on the rows that validate the candidate and are dated before the
 decision; the drift reference on the rows that it was trained on, and for its answers on the former;
-the quality profile on all rows of the frame. Classes are in the order of the manifest, as
-the predictor answers and the log keeps them.
+the quality profile on all rows of the frame. Performance and quality rest on the features that the
+log keeps, as windows do. Classes are in the order of the manifest, as the predictor answers and the
+log keeps them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ import polars as pl
 from mlops_assets.modeling.contestants import Contestant, answer, truth
 from mlops_assets.modeling.features import TARGET, BuiltFrame
 from mlops_assets.modeling.importance import FeatureImportance
-from mlops_assets.modeling.manifest import ModelManifest
+from mlops_assets.modeling.manifest import FeatureField, ModelManifest
 from mlops_assets.modeling.pipeline import select_features
 from mlops_assets.modeling.split import TIME, judgeable
 from mlops_assets.modeling.training_window import TrainingWindow, trained_rows
@@ -83,6 +84,12 @@ def subject_of(manifest: ModelManifest) -> Subject:
     return Subject(manifest.task, tuple(manifest.classes or ()), manifest.positive)
 
 
+def logged_fields(spec: ModelSpec, fields: Sequence[FeatureField]) -> list[FeatureField]:
+    """The features that the log keeps under their own names, which windows are judged on."""
+    log = spec.serving.prediction_log
+    return [field for field in fields if field.name not in (*log.leave_out, *log.hash)]
+
+
 def _judging_rows(judged: Judged) -> pl.DataFrame:
     """Rows that validate the candidate and are dated before the decision."""
     built, candidate = judged.built, judged.candidate
@@ -103,7 +110,7 @@ def refer_performance(spec: ModelSpec, judged: Judged) -> PerformanceReference:
     evaluated = EvaluatedRows(
         answers=answers,
         features=select_features(rows, manifest.features),
-        fields=manifest.features,
+        fields=logged_fields(spec, manifest.features),
         times=rows[TIME] if TIME in rows.columns else None,
     )
     return build_performance_reference(evaluated, seed=spec.model.seed)
@@ -127,7 +134,7 @@ def refer_drift(spec: ModelSpec, judged: Judged) -> DriftReference:
 
 def refer_quality(spec: ModelSpec, built: BuiltFrame, manifest: ModelManifest) -> QualityProfile:
     """What the features look like, on at most 100,000 rows from all over the frame."""
-    features = select_features(built.frame, manifest.features)
+    features = select_features(built.frame, logged_fields(spec, manifest.features))
     if features.height > _MOST_PROFILED:
         at = np.linspace(0, features.height - 1, _MOST_PROFILED).astype(np.int64)
         features = features[at]

@@ -26,8 +26,9 @@ def find_bins(edges: Floats, values: Floats) -> NDArray[np.int64]:
     """
     if values.size < _FEWEST or edges.size < 8:
         return np.searchsorted(edges, values)
-    low, scale = edges[0], _CELLS / (edges[-1] - edges[0])
-    if not np.isfinite(scale):
+    with np.errstate(over="ignore"):
+        low, scale = edges[0], _CELLS / (edges[-1] - edges[0])
+    if not 0 < scale < np.inf:  # the edges lie too near or too far apart for cells
         return np.searchsorted(edges, values)
 
     def cell_of(numbers: Floats) -> NDArray[np.int64]:

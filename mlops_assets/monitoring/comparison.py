@@ -143,18 +143,19 @@ def compare(
 
 def _compare_values(tables: Tables, basis: Basis, draws: int, nulls: NullCache) -> Difference:
     layout, (n, m) = tables.layout, (tables.n, tables.m)
-    statistic = far.kolmogorov_smirnov if layout.is_number else partial(_relative_chi_square, n, m)
     in_blocks = basis.unit == "blocks"
     sides = (tables.reference[:-1], tables.current[:-1]) if in_blocks else tables.bins
+    by_shares = not in_blocks and layout.is_number and n >= _REFERENCE_IS_LARGE * m
+    if in_blocks or by_shares:
+        m = size_bucket(m)
+    statistic = far.kolmogorov_smirnov if layout.is_number else partial(_relative_chi_square, n, m)
     shift = far.kolmogorov_smirnov if layout.is_number else far.total_variation
     about: tuple[object, ...] = (layout.digest, "values", n, basis, draws)
     if in_blocks:
-        m = size_bucket(m)
         by_block = tables.by_block[:, :-1]
         draw = partial(redraw_blocks, by_block=by_block, basis=basis, m=m, draws=draws)
         key = (*about, m, _digest(by_block))
-    elif layout.is_number and n >= _REFERENCE_IS_LARGE * m:
-        m = size_bucket(m)
+    elif by_shares:
         shares = sides[0] / n
         draw = partial(redraw_shares, shares=shares, n=n, m=m, draws=draws)
         key = (*about, m, _digest(shares))

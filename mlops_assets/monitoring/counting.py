@@ -30,6 +30,8 @@ from mlops_assets.monitoring.sketch import (
     RowSample,
     Sketch,
     bounded_names,
+    newest_blocks,
+    places_of,
 )
 from mlops_assets.monitoring.values import epoch_seconds, read_values
 
@@ -155,8 +157,9 @@ def _blocks(batch: pl.DataFrame, layout: Layout) -> tuple[Codes, Codes]:
     if name is None or name not in batch.columns or not batch[name].dtype.is_temporal():
         return np.zeros(1, dtype=np.int64), np.zeros(batch.height, dtype=np.int64)
     number = (epoch_seconds(batch[name]) // _BLOCK_SECONDS[layout.block]).cast(pl.Int64)
-    blocks = np.sort(number.fill_null(NO_TIME).unique().to_numpy())
-    return blocks, np.searchsorted(blocks, number.fill_null(NO_TIME).to_numpy())
+    own = number.fill_null(NO_TIME).to_numpy()
+    blocks = newest_blocks(np.unique(own))
+    return blocks, places_of(blocks, own)
 
 
 def _bin(

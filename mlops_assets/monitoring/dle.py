@@ -225,15 +225,15 @@ def _inputs(
     columns: Sequence[LossColumn], features: pl.DataFrame, predicted: Floats
 ) -> NDArray[np.float32]:
     """Numbers [rows, features and answer]; NaN where a number is missing."""
-    parts = [_numbers(column, features) for column in columns]
+    parts = [_numbers(column, features, len(predicted)) for column in columns]
     numbers = np.stack([*parts, predicted], axis=1)
     return np.clip(numbers, -_LARGEST, _LARGEST).astype(np.float32)
 
 
-def _numbers(column: LossColumn, features: pl.DataFrame) -> Floats:
+def _numbers(column: LossColumn, features: pl.DataFrame, n_rows: int) -> Floats:
     if column.name not in features.columns:
         missing = column.others if column.kind == "category" else np.nan
-        return np.full(features.height, missing)
+        return np.full(n_rows, missing)
     values = features[column.name]
     if column.kind == "category":
         texts = values.cast(pl.String)

@@ -1,8 +1,9 @@
 """Which window of a model is to be judged next: a pure function, asked by the sensor on each tick.
 
-A window is due once it has ended and was not judged since. It is due again when truth has come
-after it was judged, at most four times in its own length, until all of its truth is known. A window
-of rows is due when the log may hold enough of them.
+A window is due once it has ended and was not judged since; one that ended more than 45 windows ago
+is passed over. It is due again when truth has come after it was judged, at most four times in its
+own length, until all of its truth is known. A window of rows is due when the log may hold enough of
+them.
 """
 
 from collections.abc import Callable
@@ -97,6 +98,7 @@ def _due_rows(
         key = rows_key(champion, 1)
     elif last.is_ended:
         key = rows_key(champion, read_rows_key(last.window.key)[1] + 1)
+        needed = max(0, needed - last.n_behind)
     else:
         key, needed = last.window.key, max(1, needed - last.verdict.window.n_rows)
     newest = recent.windows[-1] if recent.windows else None

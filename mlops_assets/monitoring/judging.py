@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.monitoring.answers import Answers, read_answers, unusable
+from mlops_assets.monitoring.at_evaluation import logged_fields
 from mlops_assets.monitoring.counting import sketch_window
 from mlops_assets.monitoring.drift import assess_drift
 from mlops_assets.monitoring.drift_reference import TIME, answer_frame, answers_as_series
@@ -160,11 +161,7 @@ class _Measured:
         now: datetime,
     ) -> None:
         self._spec, self._logged, self._references = spec, logged, references
-        left_out = {
-            *spec.serving.prediction_log.leave_out,
-            *spec.serving.prediction_log.hash,
-        }
-        self._fields = [field for field in references.fields if field.name not in left_out]
+        self._fields = logged_fields(spec, references.fields)
         self._features = logged.features(self._fields)
         usable = ~unusable(logged.rows, references.subject)
         self._rows = logged.rows.filter(usable)

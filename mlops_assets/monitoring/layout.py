@@ -22,10 +22,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mlops_assets.spec import ModelSpec
-
 Kind = Literal["number", "category", "boolean", "datetime"]
-Role = Literal["feature", "prediction", "context"]
+Role = Literal["feature", "prediction"]
 Block = Literal["day", "hour"]
 
 FINE_BINS = 512
@@ -47,7 +45,7 @@ class WatchedColumn:
     Attributes:
         name: The column.
         kind: How it is compared.
-        role: feature: what the model sees. prediction: what it answered. context: only cuts slices.
+        role: feature: what the model sees. prediction: what it answered.
     """
 
     name: str
@@ -71,26 +69,6 @@ class Selection:
     slices: tuple[str, ...] = ()
     time_column: str | None = None
     block: Block = "day"
-
-    @staticmethod
-    def of(
-        spec: ModelSpec, prediction: WatchedColumn | None = None, *, time_column: str | None = None
-    ) -> "Selection":
-        """The features of a model, and its prediction where both sides have it."""
-        features = spec.features
-        kinds: list[tuple[Kind, list[str]]] = [
-            ("number", features.numeric),
-            ("category", features.categorical),
-            ("boolean", features.boolean),
-            ("datetime", list(features.datetime)),
-        ]
-        columns = [WatchedColumn(name, kind) for kind, names in kinds for name in names]
-        return Selection(
-            columns=(*columns, *([prediction] if prediction is not None else [])),
-            slices=tuple(spec.monitoring.slices),
-            time_column=time_column or spec.time_column,
-            block="day" if spec.monitoring.window.every == "day" else "hour",
-        )
 
 
 @dataclass(frozen=True)
@@ -270,7 +248,7 @@ def _number_slices(layout: ColumnLayout) -> list[_Cut]:
         own = [(f"{edge:g}", (position,)) for position, edge in enumerate(layout.edges)]
         return [*own, (OTHERS, (n,))]
     upper = [layout.edges[np.flatnonzero(layout.judged[:-1] == b)[-1]] for b in range(n)]
-    cuts = [round(n * quarter / 4) for quarter in range(5)]
+    cuts = sorted({round(n * quarter / 4) for quarter in range(5)})  # few bins: fewer parts
     parts = []
     for low, high in pairwise(cuts):
         if low == 0:

@@ -82,8 +82,9 @@ def find_rows_window(
     n_rows: int,
     begin: datetime | None,
     now: datetime,
-) -> Window:
-    """The window of rows of a version that begins where the one before ended.
+) -> tuple[Window, int]:
+    """The window of rows of a version that begins where the one before ended, and how many rows of
+    the version the log holds behind it.
 
     Args:
         store: The log.
@@ -104,7 +105,8 @@ def find_rows_window(
         .select("event_time")
         .collect()["event_time"]
     )
-    return cut_rows(key, times, n_rows, begin or now, now)
+    window = cut_rows(key, times, n_rows, begin or now, now)
+    return window, int((times >= window.end).sum())
 
 
 def read_window(

@@ -9,7 +9,8 @@ Both sides are drawn. To redraw a window against a fixed reference takes the ref
 and flags 28 to 100 % of healthy columns once the window is as large as it is.
 
 Rows of a day resemble each other, and Sundays differ from Mondays. With a time column whole days
-(or hours) are drawn, the reference in runs of a week, the window in runs as long as it is itself.
+(or hours) are drawn, the reference in runs of a week, the window in runs as long as it is itself,
+at most a week.
 """
 
 import hashlib
@@ -56,8 +57,9 @@ class Basis:
 
     @property
     def run(self) -> int:
-        """Blocks of the window that are drawn in a row: all, or a week at a time."""
-        return max(1, min(self.n_current, _WEEK[self.block]))
+        """Blocks of the window that are drawn in a row: all, but a week at most, and half of the
+        reference, of which two runs would otherwise be the same blocks."""
+        return max(1, min(self.n_current, _WEEK[self.block], self.n_reference // 2))
 
     @property
     def reference_run(self) -> int:
@@ -78,7 +80,10 @@ def choose_basis(block: Block, *, has_time: bool, n_reference: int, n_current: i
     if not has_time:
         reason = "rows are redrawn, since there is no time column to tell which belong together"
         return Basis("rows", block, n_reference, n_current, reason)
-    if n_reference < FEWEST_BLOCKS or n_current < 1:
+    if n_current < 1:
+        reason = "rows are redrawn, since no row of the window has a time"
+        return Basis("rows", block, n_reference, n_current, reason)
+    if n_reference < FEWEST_BLOCKS:
         reason = (
             f"rows are redrawn, since the reference spans {n_reference} {block}s and "
             f"{FEWEST_BLOCKS} are needed to know how much they differ"

@@ -5,8 +5,9 @@ Not here: how rows are counted (`quality_counts.py`), and which columns are miss
 which the drift engine tells (`drift.py`).
 
 A share breaks a window only where it exceeds what the training data already showed by more than
-the document allows, and only from 20 rows on: fewer show any share. What is odd and harms nobody is
-told and breaks nothing: repeated events (counted once), new columns, events of other versions (left
+the document allows, and only from 20 rows on: fewer show any share. Records that cannot be read
+break it whatever is left: few rows may be why. What is odd and harms nobody is told and breaks
+nothing: repeated events (counted once), new columns, events of other versions (left
 out), single values far out.
 """
 

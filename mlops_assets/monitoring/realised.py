@@ -37,7 +37,7 @@ class Coverage(Record):
         n_rows: Rows that were answered.
         n_with_truth: Rows whose truth counts.
         n_contradicted: Rows that were given different truths; none of them counts.
-        n_unreadable: Rows whose truth is no class or no number.
+        n_unreadable: Other rows whose truth is no class or no number.
         n_early: Rows whose truth came before their prediction, by the clocks; they count.
         n_unusable: Rows whose answer is no number; they count in nothing else.
         age: Time since the window ended; 0 while it lasts.
@@ -105,7 +105,7 @@ def measure_coverage(
         n_rows=rows.height,
         n_with_truth=known.height,
         n_contradicted=int(rows["contradicted"].sum()),
-        n_unreadable=int((has_truth & ~readable).sum()),
+        n_unreadable=int((has_truth & ~readable & ~rows["contradicted"]).sum()),
         n_early=int((lag < -clock_tolerance).sum()),
         n_unusable=int(useless.sum()),
         age=max(now - end, timedelta(0)),

@@ -22,6 +22,7 @@ NO_TIME = np.iinfo(np.int64).min
 """Block of rows whose time is missing; they count, and are no block of the null."""
 
 MOST_BLOCKS = 4_000
+"""Blocks that are told apart: eleven years of days, half a year of hours."""
 SAMPLE_ROWS = 10_000
 
 Counts = NDArray[np.int64]
@@ -137,10 +138,8 @@ class Sketch:
                 f"({self.layout.digest[:12]} and {other.layout.digest[:12]}); "
                 "count both windows again on the same reference"
             )
-        blocks = np.union1d(self.blocks, other.blocks)
-        if blocks.size > MOST_BLOCKS:  # the oldest become one
-            blocks = blocks[-MOST_BLOCKS:]
-        places = [_places(blocks, side.blocks) for side in (self, other)]
+        blocks = newest_blocks(np.union1d(self.blocks, other.blocks))
+        places = [places_of(blocks, side.blocks) for side in (self, other)]
         return Sketch(
             self.layout,
             self.n_rows + other.n_rows,
@@ -161,9 +160,25 @@ class Sketch:
         return np.asarray(self.blocks != NO_TIME)
 
 
-def _places(blocks: Counts, own: Counts) -> NDArray[np.int64]:
-    """Where blocks stand among all; those older than the first join it."""
-    return np.asarray(np.searchsorted(blocks, np.maximum(own, blocks[0])), dtype=np.int64)
+def newest_blocks(blocks: Counts) -> Counts:
+    """The newest 4,000 of growing blocks, which older ones join; that without a time is one."""
+    if blocks.size <= MOST_BLOCKS:
+        return blocks
+    n_untimed = _n_untimed(blocks)
+    return np.concatenate([blocks[:n_untimed], blocks[n_untimed - MOST_BLOCKS :]])
+
+
+def places_of(blocks: Counts, own: Counts) -> NDArray[np.int64]:
+    """Where blocks stand among all; those older than the first with a time join it."""
+    oldest = blocks[_n_untimed(blocks) :][:1]
+    if oldest.size:
+        own = np.where(own == NO_TIME, own, np.maximum(own, oldest))
+    return np.asarray(np.searchsorted(blocks, own), dtype=np.int64)
+
+
+def _n_untimed(blocks: Counts) -> int:
+    """1 when the first block is that without a time, else 0."""
+    return int((blocks[:1] == NO_TIME).sum())
 
 
 def _merge_columns(

@@ -9,7 +9,6 @@ again, and whoever asks for it finds it.
 """
 
 import json
-from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -49,10 +48,6 @@ class MonitoringStore:
         """
         text = self.documents.read(model, _name(key))
         return None if text is None else WindowRecord.from_storage(text)
-
-    def keys(self, model: str) -> Sequence[str]:
-        """Names of all judged windows, sorted."""
-        return [name.replace("_", ":") for name in self.documents.names(model, WINDOWS)]
 
     def recent(self, model: str) -> RecentWindows:
         """The latest judged windows, oldest first. Read again only when they changed.

@@ -102,19 +102,19 @@ def _texts(found: pl.Series) -> pl.Series:
 def _moments(
     found: pl.Series, name: str, batch: pl.DataFrame, time_column: str | None
 ) -> ReadValues:
+    problem = None
     if not isinstance(found.dtype, pl.Datetime | pl.Date):
         texts = found.cast(pl.String, strict=False)
         read = texts.str.to_datetime(strict=False, time_unit="us", time_zone="UTC")
         if read.null_count() > texts.null_count():
-            words = f"the type changed: {found.dtype} where dates or times are expected"
-            return ReadValues(read.dt.epoch("us").cast(pl.Float64), words)
+            problem = f"the type changed: {found.dtype} where dates or times are expected"
         found = read
     seconds = epoch_seconds(found)
     if name == time_column:
-        return ReadValues(seconds % _SECONDS_A_DAY)
+        return ReadValues(seconds % _SECONDS_A_DAY, problem)
     if time_column is not None and time_column in batch.columns:
-        return ReadValues(epoch_seconds(batch[time_column]) - seconds)
-    return ReadValues(seconds)
+        return ReadValues(epoch_seconds(batch[time_column]) - seconds, problem)
+    return ReadValues(seconds, problem)
 
 
 def epoch_seconds(moments: pl.Series) -> pl.Series:

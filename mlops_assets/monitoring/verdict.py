@@ -165,15 +165,6 @@ class WindowVerdict(Record):
     columns: tuple[ColumnFinding, ...] = ()
     worst_slice: SliceFinding | None = None
 
-    def to_storage(self) -> str:
-        """The stored form: JSON."""
-        return self.model_dump_json()
-
-    @staticmethod
-    def from_storage(text: str) -> "WindowVerdict":
-        """The verdict of its stored form. `ValueError`: it is none."""
-        return WindowVerdict.model_validate_json(text)
-
     def table(self) -> list[dict[str, str]]:
         """What explains the verdict, a row for each signal, column and slice."""
         rows = [

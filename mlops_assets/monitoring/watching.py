@@ -16,7 +16,7 @@ from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.monitoring.trust import EstimateError
 from mlops_assets.monitoring.verdict import Verdict
 from mlops_assets.monitoring.versions import Versions
-from mlops_assets.monitoring.window_record import RecentWindows, WindowRecord
+from mlops_assets.monitoring.window_record import RecentWindow, RecentWindows, WindowRecord
 from mlops_assets.monitoring.windows import (
     Window,
     is_ended,
@@ -91,14 +91,17 @@ def watch_window(
         ServingError: the log cannot be read.
     """
     recent = watch.store.recent(spec.name)
+    former = _judged_before(watch, spec.name, key, recent)
     log_version = watch.log.table_version(spec.service, PREDICTIONS)  # first: more may come
-    window = find_window(watch, spec, key, recent, now)
+    window, n_behind = find_window(watch, spec, key, recent, now)
+    if former is not None and former.is_ended and spec.monitoring.window.every == "rows":
+        log_version = former.log_version  # what came since fills the next window
     tolerance = spec.monitoring.quality.clock_tolerance
     logged = read_window(
         watch.log, spec.service, window, now, n_lost=n_lost, clock_tolerance=tolerance
     )
-    record = _judge(watch, spec, logged, recent, now)
-    record = record.model_copy(update={"log_version": log_version})
+    record = _judge(watch, spec, logged, former, recent, now)
+    record = record.model_copy(update={"log_version": log_version, "n_behind": n_behind})
     watch.store.keep(record)
     return Watched(
         record=record,
@@ -120,22 +123,37 @@ def last_said(recent: RecentWindows, until: Window) -> Verdict | None:
 
 def find_window(
     watch: Watch, spec: ModelSpec, key: str, recent: RecentWindows, now: datetime
-) -> Window:
-    """The bounds of a window by its name. One of rows that was full keeps them.
+) -> tuple[Window, int]:
+    """The bounds of a window by its name, and the rows behind one of rows. One of rows that was
+    full keeps both.
 
     Raises:
-        MonitoringError: the name is none.
+        MonitoringError: the name is none, or nobody knows where the window begins.
     """
     settings = spec.monitoring.window
     if settings.every != "rows":
-        return time_window(key, settings.every)
-    former = recent.find(key)
+        return time_window(key, settings.every), 0
+    former = _judged_before(watch, spec.name, key, recent)
     if former is not None and former.is_ended:
-        return former.window
+        return former.window, former.n_behind
     version, number = read_rows_key(key)
-    before = recent.find(rows_key(version, number - 1)) if number > 1 else None
-    begin = None if before is None else before.window.end
+    begin = None
+    if number > 1:
+        key_before = rows_key(version, number - 1)
+        before = _judged_before(watch, spec.name, key_before, recent)
+        if before is None:
+            raise MonitoringError(
+                f"{key} begins where {key_before} ends, which was never judged; judge that first"
+            )
+        begin = before.window.end
     return find_rows_window(watch.log, spec.service, key, settings.rows or 1, begin, now)
+
+
+def _judged_before(
+    watch: Watch, model: str, key: str, recent: RecentWindows
+) -> RecentWindow | WindowRecord | None:
+    """What was found of a window, however long ago; None: it was never judged."""
+    return recent.find(key) or watch.store.window(model, key)
 
 
 def next_rows_window(watch: Watch, spec: ModelSpec, key: str, now: datetime) -> str | None:
@@ -150,7 +168,7 @@ def next_rows_window(watch: Watch, spec: ModelSpec, key: str, now: datetime) -> 
         return None
     version, number = read_rows_key(key)
     following = rows_key(version, number + 1)
-    window = find_window(watch, spec, following, recent, now)
+    window, _ = find_window(watch, spec, following, recent, now)
     return following if is_ended(window, now) else None
 
 
@@ -167,9 +185,13 @@ def choose_version(
 
 
 def _judge(
-    watch: Watch, spec: ModelSpec, logged: LoggedWindow, recent: RecentWindows, now: datetime
+    watch: Watch,
+    spec: ModelSpec,
+    logged: LoggedWindow,
+    former: RecentWindow | WindowRecord | None,
+    recent: RecentWindows,
+    now: datetime,
 ) -> WindowRecord:
-    former = recent.find(logged.window.key)
     judged = None
     if former is not None and former.is_ended:
         judged = former.verdict.window.model_version
@@ -184,6 +206,9 @@ def _judge(
         references = watch.versions.references(version)
     except MonitoringError as error:
         return judge_unknown(spec, logged, version, str(error), now)
+    if spec.monitored_metric not in references.performance.realised:
+        why = f"version {version} was evaluated for another task, without {spec.monitored_metric}"
+        return judge_unknown(spec, logged, version, why, now)
     errors = earlier_errors(recent, version, logged.window.start)
     return judge(spec, logged, references, now, errors=errors, nulls=watch.nulls)
 

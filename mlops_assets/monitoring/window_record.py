@@ -39,7 +39,9 @@ class WindowRecord(Record):
         estimated_change: The same beside the evaluation.
         trust: Whether the estimate is believed.
         errors: How far the estimate was off, once there is enough truth.
-        log_version: Version of the log's table when it was read; None when there was none.
+        log_version: Version of the log's table when it was read; None when there was none. Of a
+            window of rows: when it was first seen full.
+        n_behind: Windows of rows: rows of the version that the log held behind it then.
     """
 
     format: Literal[1] = 1
@@ -58,6 +60,7 @@ class WindowRecord(Record):
     trust: Trust | None = None
     errors: tuple[EstimateError, ...] = ()
     log_version: int | None = None
+    n_behind: int = 0
 
     def to_storage(self) -> str:
         """The stored form: JSON."""
@@ -88,7 +91,8 @@ class RecentWindow(Record):
         realised: The metric as truth says; None when that is unknown.
         estimated: The metric without truth; None when that is unknown.
         drift_share: Share of the importance that drifted; None when nothing was compared.
-        log_version: Version of the log's table when it was read.
+        log_version: As in the record.
+        n_behind: As in the record.
     """
 
     window: Window
@@ -100,6 +104,7 @@ class RecentWindow(Record):
     estimated: float | None = None
     drift_share: float | None = None
     log_version: int | None = None
+    n_behind: int = 0
 
     @staticmethod
     def of(record: WindowRecord) -> "RecentWindow":
@@ -120,6 +125,7 @@ class RecentWindow(Record):
             ),
             drift_share=None if drift is None else drift.weighted_share_ratio,
             log_version=record.log_version,
+            n_behind=record.n_behind,
         )
 
 

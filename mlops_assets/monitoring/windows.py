@@ -1,8 +1,9 @@
 """Which stretch of a model's predictions is judged at once: names and bounds of windows.
 
-Here: `Window`, windows by time and their names, the cut of a window of rows, which windows have
-ended and are not judged yet, and which are to be judged once more since truth came.
-Not here: what is said of a window (`judging.py`), and where that is kept (`store.py`).
+Here: `Window`, windows by time and their names, the cut of a window of rows, and which windows have
+ended.
+Not here: which of them is judged next (`due.py`), what is said of it (`judging.py`), and where that
+is kept (`store.py`).
 
 Windows of a day or an hour are UTC and named by their begin. A window of rows belongs to a version:
 `v3-00007` is the seventh. It begins where the one before ended, and ends behind the row that makes
@@ -10,7 +11,6 @@ it full; rows of the same moment stay together, so it may hold a few more than a
 """
 
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -120,8 +120,3 @@ def is_ended(window: Window, now: datetime) -> bool:
 def length_of(settings: WindowSpec) -> timedelta:
     """How long a window lasts; of rows nobody knows, and they are taken as an hour."""
     return _LENGTHS.get(settings.every, timedelta(hours=1))
-
-
-def newest(windows: Iterable[Window]) -> Window | None:
-    """The one that ended last."""
-    return max(windows, key=lambda w: (w.end, w.start), default=None)

@@ -22,7 +22,7 @@ from mlops_assets.replay.calling import Callers
 from mlops_assets.replay.position import Position, read_position, write_position
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.records import FEATURE_PREFIX
-from mlops_assets.serving.prediction_log.timeline import read_timeline, write_timeline
+from mlops_assets.serving.prediction_log.timeline import Timeline, read_timeline, write_timeline
 
 _HOUR = timedelta(hours=1)
 
@@ -83,10 +83,11 @@ def play(
     history, name = stage.history, stage.history.spec.name
     end = min(until or history.end, last_window_end(history))
     position = read_position(stage.position) or Position.first(name, history.begin)
-    began = (time.monotonic(), position.at)
     position = _settle(stage, position)
+    earliest = time.monotonic()
     for start, stop in _hours(position.at, end):
-        _keep_speed(began, start, speed)
+        time.sleep(max(0.0, earliest - time.monotonic()))
+        earliest = time.monotonic() + (stop - start).total_seconds() / speed
         position = _send(stage, position, start, stop, speed)
         write_position(stage.position, position)
         stage.windows.set_clock(name, stop)
@@ -110,13 +111,6 @@ def _hours(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]
         stop = min(window_at(start, "hour").end, end)
         yield start, stop
         start = stop
-
-
-def _keep_speed(began: tuple[float, datetime], start: datetime, speed: float) -> None:
-    """Waits until so much of the past may have gone by."""
-    real, past = began
-    due = real + (start - past).total_seconds() / speed
-    time.sleep(max(0.0, due - time.monotonic()))
 
 
 def _send(
@@ -177,7 +171,5 @@ def _settle(stage: Stage, position: Position) -> Position:
 
 def forget(stage_home: ServingHome, windows: MonitoringStore, model: str, service: str) -> None:
     """Let a model live in real time again; what was played stays in its log."""
-    from mlops_assets.serving.prediction_log.timeline import Timeline
-
     write_timeline(stage_home, service, Timeline())
     windows.set_clock(model, None)

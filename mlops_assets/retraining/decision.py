@@ -252,6 +252,7 @@ def _retrain(cause: _Cause, state: RetrainingState, now: datetime) -> Decision:
         reason=cause.reason,
         run_key=run_key,
         started_at=now,
+        n_rows=state.n_rows,
     )
     told = _told("retrain", "triggered", cause.reason, state.with_attempt(attempt), now)
     return told.model_copy(update={"run_key": run_key})
@@ -286,9 +287,11 @@ def _quiet(
 
 
 def _rows_gained(state: RetrainingState) -> int | None:
+    """Rows since the last training, whether its candidate serves or was refused."""
     if state.n_rows is None or state.champion is None or state.champion.n_rows is None:
         return None
-    return max(0, state.n_rows - state.champion.n_rows)
+    refused = state.settled.n_rows if state.settled is not None else None
+    return max(0, state.n_rows - max(state.champion.n_rows, refused or 0))
 
 
 def _due(schedule: ScheduleSpec, state: RetrainingState, now: datetime) -> datetime | None:

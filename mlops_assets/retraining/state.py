@@ -47,6 +47,7 @@ class Attempt(Record):
         reason: The same in words.
         run_key: Names its run, so that asking twice for it makes one.
         started_at: When it was decided.
+        n_rows: Rows of the dataset then; None: unknown.
         dagster_run_id: Its run; None until that was seen.
         outcome: What came of it; None while it is in flight.
         ended_at: When that was known.
@@ -59,6 +60,7 @@ class Attempt(Record):
     reason: str
     run_key: str
     started_at: AwareDatetime
+    n_rows: int | None = None
     dagster_run_id: str | None = None
     outcome: Outcome | None = None
     ended_at: AwareDatetime | None = None

@@ -1,9 +1,12 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from mlops_assets.backtest.history import build_history, read_history
+from mlops_assets.backtest.judging import Judge
+from mlops_assets.backtest.training import Trainer
 from mlops_assets.errors import HistoryError
 from mlops_assets.modeling.features import TARGET, build_frame
 from mlops_assets.modeling.split import TIME
@@ -34,6 +37,29 @@ def test_windows_of_rows_hold_so_many_rows_each() -> None:
     assert len(windows) == 3
     sizes = [high - low for low, high in (history.positions(w.start, w.end) for w in windows)]
     assert sizes == [400] * 3
+
+
+def test_rows_of_the_same_moment_stay_in_one_window_of_rows() -> None:
+    spec = past_spec(monitoring={"window": {"every": "rows", "rows": 200}})
+    by_day = past_rows(30).with_columns(pl.col("at").dt.truncate("1d"))
+    history = build_history(spec, by_day)
+    places = [history.positions(w.start, w.end) for w in history.windows()]
+    assert places == [(at, at + 300) for at in range(0, 1_500, 300)]
+
+
+def test_a_day_without_a_row_is_no_window_that_is_due() -> None:
+    rows = past_rows(30).filter(pl.col("at").dt.day() != 23)
+    history = build_history(past_spec(), rows)
+    judge = Judge(history, Trainer(history))
+    due = {w.key: judge.is_due(w, None, w.end) for w in history.windows()}
+    assert [key for key, is_due in due.items() if not is_due] == ["2024-01-23"]
+
+
+def test_candidates_of_the_same_minute_have_names_of_their_own() -> None:
+    trainer = Trainer(build_history(past_spec(), past_rows(30)))
+    moments = [BEGIN, BEGIN + timedelta(seconds=1)]
+    versions = [trainer.train(now, None).version for now in moments]
+    assert versions == ["2024-01-21T00:00:00", "2024-01-21T00:00:01"]
 
 
 def test_truth_comes_as_late_as_it_truly_did() -> None:

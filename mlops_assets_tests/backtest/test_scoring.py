@@ -1,9 +1,20 @@
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
-from mlops_assets.backtest.scoring import PolicyScore, cut_periods, recommend, summarize
-from mlops_assets.backtest.simulation import Played
+from mlops_assets.backtest.scoring import (
+    Period,
+    PolicyScore,
+    cut_periods,
+    recommend,
+    score_period,
+    summarize,
+)
+from mlops_assets.backtest.simulation import Played, Reign
+from mlops_assets.monitoring.answers import Answers, Subject, answers_of
 
 
 def at(month: int, day: int) -> datetime:
@@ -37,6 +48,22 @@ def test_less_time_is_scored_by_weeks() -> None:
     periods = cut_periods(at(2, 10), at(3, 1))
     assert [p.name for p in periods] == ["2024-02-10", "2024-02-17", "2024-02-24"]
     assert periods[-1].end == at(3, 1)
+
+
+def answered(classes: tuple[str, ...], truth: list[str]) -> Answers:
+    """Rows that a version answers rightly and surely, as far as it knows their classes."""
+    places = np.array([classes.index(label) for label in truth])
+    predicted = np.eye(len(classes))[places]
+    return answers_of(Subject("multiclass", classes), predicted, places)
+
+
+def test_versions_that_know_different_classes_are_scored_together() -> None:
+    parts = {"1": answered(("a", "c"), ["a", "c", "c"]), "2": answered(("b", "c", "a"), ["b", "a"])}
+    judgements = SimpleNamespace(answers=lambda version, *_: parts[version])
+    world: Any = SimpleNamespace(judgements=judgements, candidate=str)
+    reigns = [Reign(version="1", since=at(2, 1)), Reign(version="2", since=at(2, 5))]
+    period = Period("2024-02", at(2, 1), at(3, 1))
+    assert score_period(world, reigns, period, "accuracy") == 1.0
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "mean_absolute_error"])

@@ -31,6 +31,7 @@ class SmallWorld:
     n_days: int = 90
     refuses: bool = False
     begin: datetime = START
+    quiet_days: tuple[int, ...] = ()
     asked: list[tuple[str, datetime]] = field(default_factory=list)
 
     @property
@@ -45,7 +46,9 @@ class SmallWorld:
         return Trained(now.isoformat(), refused, 2.0, self.n_rows(now))
 
     def is_due(self, window: Window, former: Judgement | None, now: datetime) -> bool:
-        return former is None or (former.n_truths == 0 and now >= window.end + DAY)
+        if former is None:
+            return (window.start - self.begin).days not in self.quiet_days
+        return former.n_truths == 0 and now >= window.end + DAY
 
     def judge(
         self,
@@ -133,6 +136,16 @@ def test_a_window_is_judged_when_it_ends_and_once_more_with_its_truth() -> None:
     play(world, "k_of_n", POLICIES["k_of_n"])
     of_first = [(now - START).days for key, now in world.asked if key == "2024-01-01"]
     assert of_first == [1, 2]
+
+
+def test_a_window_that_is_not_due_is_not_judged_and_all_the_same_decided_after() -> None:
+    world = SmallWorld(n_days=14, quiet_days=(5, 6))
+    played = play(world, "k_of_n", POLICIES["k_of_n"])
+    assert {key for key, _ in world.asked} == {f"2024-01-{d:02d}" for d in range(1, 15)} - {
+        "2024-01-06",
+        "2024-01-07",
+    }
+    assert sum(played.rules.values()) == played.n_windows == 14
 
 
 def test_it_tells_how_far_it_is() -> None:

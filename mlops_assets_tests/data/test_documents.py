@@ -35,13 +35,12 @@ def test_a_text_is_read_as_it_was_written_last(documents: ModelDocuments) -> Non
     assert documents.read("churn", "windows/2026-01-01") == "zweite, ä"
 
 
-def test_texts_and_models_are_listed(documents: ModelDocuments) -> None:
-    assert (documents.models(), documents.names("churn", "windows")) == ([], [])
+def test_models_are_listed(documents: ModelDocuments) -> None:
+    assert documents.models() == []
     for model, name in (("churn", "windows/b"), ("churn", "windows/a"), ("flights", "recent")):
         documents.write(model, name, "{}")
     with documents.alone("churn"):
-        assert documents.names("churn", "windows") == ["a", "b"]
-    assert documents.models() == ["churn", "flights"]
+        assert documents.models() == ["churn", "flights"]
 
 
 def test_a_text_is_forgotten_once(documents: ModelDocuments) -> None:

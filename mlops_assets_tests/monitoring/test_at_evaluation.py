@@ -82,6 +82,22 @@ def test_the_estimate_is_of_the_monitored_metric(model: PackagedModel) -> None:
     assert {column.column for column in found.losses.columns} == {"hours", "age", "genre", "alone"}
 
 
+def test_what_the_log_leaves_out_is_no_part_of_estimate_losses_and_quality(
+    model: PackagedModel,
+) -> None:
+    log = model.spec.serving.prediction_log.model_copy(
+        update={"leave_out": ["age"], "hash": ["genre"]}
+    )
+    serving = model.spec.serving.model_copy(update={"prediction_log": log})
+    spec = model.spec.model_copy(update={"serving": serving})
+    found = refer_performance(spec, at_evaluation(model))
+    assert {column.column for column in found.losses.columns} == {"hours", "alone"}
+    if found.loss_model is not None:
+        assert [column.name for column in found.loss_model.columns] == ["hours", "alone"]
+    quality = refer_quality(spec, model.built, model.manifest)
+    assert (list(quality.lowest), list(quality.unseen_ratio)) == (["hours"], [])
+
+
 def test_rows_dated_after_the_decision_are_left_out(model: PackagedModel) -> None:
     if TIME not in model.built.frame.columns:
         assert model.spec.time_column is None

@@ -35,6 +35,13 @@ def test_the_estimate_is_right_when_only_the_inputs_move(
     assert estimated == pytest.approx(realised, rel=0.12)
 
 
+def test_without_any_feature_the_answers_alone_are_looked_at(model: LossModel) -> None:
+    predicted = numbers(100, seed=2).answers.predicted
+    absolute, squared = model.losses(pl.DataFrame(), predicted)
+    assert absolute.shape == squared.shape == (100,)
+    assert (absolute > 0).all()
+
+
 def test_r2_is_not_estimated_and_says_why(model: LossModel) -> None:
     here = numbers(100, seed=2)
     losses = model.losses(here.features, here.answers.predicted)

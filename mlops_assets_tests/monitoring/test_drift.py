@@ -13,7 +13,6 @@ from mlops_assets.monitoring.null import NullCache
 from mlops_assets.monitoring.report import ColumnDrift, DriftReport
 from mlops_assets.monitoring.sketch import Sketch
 from mlops_assets.spec import DriftSpec
-from mlops_assets_tests.documents import churn_spec
 from mlops_assets_tests.monitoring.drifting import SHOP, shop, shop_day, shop_reference
 
 POLICY = DriftSpec()
@@ -229,6 +228,26 @@ def test_what_was_drawn_before_changes_no_report(reference: Sketch) -> None:
     assert assess_drift(reference, window, POLICY) == first
 
 
+def test_a_null_that_a_window_of_nearly_the_same_size_drew_is_the_same(reference: Sketch) -> None:
+    window, cache = shop_day(reference, 200), NullCache()
+    assess_drift(reference, shop_day(reference, 196, seed=3), POLICY, None, cache)
+    n_drawn = cache.n_drawn
+    assert assess_drift(reference, window, POLICY, None, cache) == assess_drift(
+        reference, window, POLICY
+    )
+    assert cache.n_drawn < 2 * n_drawn
+
+
+def test_a_window_of_more_hours_than_the_reference_is_judged() -> None:
+    rows = shop(2_000, n_days=1)
+    columns = tuple(c for c in SHOP.columns if c.role == "feature")
+    reference = sketch_reference(rows, Selection(columns, time_column="at", block="hour"))
+    window = sketch_window(shop(400, 3, first_day=1, n_days=4), reference.layout)
+    report = assess_drift(reference, window, POLICY)
+    assert report.null == "whole hours are redrawn: 24 of the reference, 96 of the window"
+    assert {c.state for c in report.columns} <= {"stable", "drifted"}
+
+
 def test_one_column_in_twenty_is_found_with_999_draws() -> None:
     rng = np.random.default_rng(0)
     names = [f"x{i}" for i in range(20)]
@@ -266,17 +285,6 @@ def test_p_values_are_adjusted_as_scipy_does() -> None:
     p = np.random.default_rng(0).random(30) ** 3
     assert adjust(p.tolist()) == pytest.approx(false_discovery_control(p))
     assert adjust([None]) == [None]
-
-
-def test_a_document_says_what_is_watched() -> None:
-    selection = Selection.of(churn_spec(monitoring={"slices": ["plan"]}))
-    assert [(c.name, c.kind) for c in selection.columns] == [
-        ("months", "number"),
-        ("spend", "number"),
-        ("plan", "category"),
-    ]
-    assert (selection.slices, selection.time_column, selection.block) == (("plan",), None, "day")
-    assert Selection.of(churn_spec(monitoring={"window": {"every": "hour"}})).block == "hour"
 
 
 def test_the_shop_is_watched_whole() -> None:

@@ -106,6 +106,28 @@ def test_a_week_is_drawn_as_days_in_a_row() -> None:
 
 
 @pytest.mark.parametrize(
+    ("n_reference", "n_current", "run"),
+    [(14, 72, 7), (24, 13, 12), (24, 12, 12), (400, 200, 168), (400, 1, 1)],
+)
+def test_no_run_is_longer_than_half_of_the_reference(
+    n_reference: int, n_current: int, run: int
+) -> None:
+    basis = choose_basis("hour", has_time=True, n_reference=n_reference, n_current=n_current)
+    assert basis.run == run
+    by_block = np.full((n_reference, 3), 10)
+    _, current = redraw_blocks(RNG, by_block, basis, 10**6, 50)
+    assert set(current.sum(axis=1)) == {30 * n_current}
+
+
+def test_a_window_without_times_says_so() -> None:
+    basis = choose_basis("day", has_time=True, n_reference=100, n_current=0)
+    assert (basis.unit, basis.reason) == (
+        "rows",
+        "rows are redrawn, since no row of the window has a time",
+    )
+
+
+@pytest.mark.parametrize(
     ("n_reference", "unit"), [(FEWEST_BLOCKS - 1, "rows"), (FEWEST_BLOCKS, "blocks")]
 )
 def test_days_are_redrawn_when_there_are_enough(n_reference: int, unit: str) -> None:

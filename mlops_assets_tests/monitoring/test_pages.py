@@ -61,6 +61,21 @@ def test_features_that_the_log_leaves_out_break_no_window(
     assert {part.column for part in found.drift.slices} == {"alone"}
 
 
+def test_rows_of_few_logged_features_are_not_taken_for_one_and_the_same(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """All that is logged is one yes or no, so half of the rows are alike, as in training."""
+    log = {"leave_out": ["hours", "age"], "hash": ["genre"]}
+    spec = tree_document(serving={"prediction_log": log})
+    model = package(spec, tmp_path_factory.mktemp("toy") / "model", n_rows=900)
+    served = ServedToy(model, tmp_path, FixedVersions({"1": references_of(model)}))
+    hidden = {f"feature__{name}": None for name in ("hours", "age", "genre")}
+    served.predict(served.sessions(300, seed=2), DAY, changed=hidden)
+    found = watch_window(served.watch, spec, KEY, NEXT).record
+    assert found.quality is not None
+    assert found.quality.state == "sound", found.quality.reason
+
+
 def test_a_reference_of_some_features_is_stored_and_read_back(model: PackagedModel) -> None:
     drift = references_of(model).drift
     some = drift.only(["hours", "alone"])

@@ -91,6 +91,12 @@ def test_what_proves_nothing_says_why(rows: pl.DataFrame, reason: str) -> None:
     assert (found.comparable, found.reason) == (False, reason)
 
 
+def test_contradicting_truths_that_cannot_be_read_either_count_once() -> None:
+    rows = logged(200).with_columns(contradicted=pl.lit(value=True), truth=pl.lit("?"))
+    coverage = measure_coverage(rows, SUBJECT, end=END, now=END)
+    assert (coverage.n_contradicted, coverage.n_unreadable) == (200, 0)
+
+
 def test_contradicting_truths_count_as_none() -> None:
     rows = logged(200).with_columns(contradicted=pl.Series([i < 50 for i in range(200)]))
     coverage = measured(rows).coverage

@@ -67,6 +67,11 @@ def test_a_changed_type_is_told(kind: Kind, values: Any) -> None:
     assert problem.startswith("the type changed")
 
 
+def test_moments_that_can_be_read_beside_others_keep_their_unit() -> None:
+    values, problem = read(["1970-01-01T00:01:00Z", "yesterday"], "datetime")
+    assert (values, problem is None) == ([60.0, None], False)
+
+
 @pytest.mark.parametrize("kind", ["number", "category", "boolean", "datetime"])
 def test_a_missing_column_is_told(kind: Kind) -> None:
     found = read_values(pl.DataFrame({"y": [1, 2]}), WatchedColumn("x", kind), None)

@@ -19,7 +19,6 @@ from mlops_assets.monitoring.verdict import (
     SliceFinding,
     Verdict,
     WindowFacts,
-    WindowVerdict,
     judge_window,
     rule_for,
     table_of_rules,
@@ -129,13 +128,6 @@ def test_broken_columns_explain_broken_data() -> None:
     signals = signals_of("found").model_copy(update={"quality": broken})
     found = judge_window(FACTS, signals, minimum_rows=30)
     assert (found.columns, found.reason) == ((COLUMN,), "age is missing; columns: age")
-
-
-def test_a_verdict_is_stored_and_read_back() -> None:
-    found = judge_window(FACTS, signals_of("found", "held"), minimum_rows=30)
-    assert WindowVerdict.from_storage(found.to_storage()) == found
-    with pytest.raises(ValueError, match="window"):
-        WindowVerdict.from_storage("{}")
 
 
 def test_the_table_of_the_docs_is_that_of_the_code() -> None:

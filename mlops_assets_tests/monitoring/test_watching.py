@@ -1,14 +1,22 @@
 """Windows from a real log to a kept verdict."""
 
+import functools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from mlops_assets.errors import MonitoringError
+from mlops_assets.monitoring.due import due_window
 from mlops_assets.monitoring.references import References
-from mlops_assets.monitoring.watching import choose_version, watch_window
+from mlops_assets.monitoring.store import RECENT
+from mlops_assets.monitoring.watching import Watched, choose_version, watch_window
+from mlops_assets.serving.prediction_log.glance import LogGlance, rows_since
+from mlops_assets.serving.prediction_log.tables import PREDICTIONS
+from mlops_assets.spec import ModelSpec
 from mlops_assets_tests.modeling.conftest import PackagedModel, package
-from mlops_assets_tests.modeling.toy import tree_document
+from mlops_assets_tests.modeling.toy import document, tree_document
 from mlops_assets_tests.monitoring.logged import FixedVersions, ServedToy, references_of
 
 DAY, NEXT = datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 3, 1, tzinfo=UTC)
@@ -66,6 +74,98 @@ def test_judging_twice_is_judging_once(served: ServedToy) -> None:
     once = watch_window(served.watch, served.model.spec, KEY, NEXT).record
     assert watch_window(served.watch, served.model.spec, KEY, NEXT).record == once
     assert len(served.store.recent("toy").windows) == 1
+
+
+def test_a_version_of_another_task_cannot_be_judged_and_says_why(served: ServedToy) -> None:
+    """The document asks for numbers now; what serves still answers classes."""
+    served.predict(served.sessions(100, seed=5), DAY)
+    target = {"column": "score", "task": "regression"}
+    model = {"estimator": "sklearn.linear_model.Ridge"}
+    found = watch_window(served.watch, document(target=target, model=model), KEY, NEXT).record
+    assert found.verdict.verdict == "not_enough_data"
+    assert "was evaluated for another task, without mean_absolute_error" in found.verdict.reason
+
+
+def by_rows(served: ServedToy) -> ModelSpec:
+    """The toy's document with windows of 100 rows."""
+    spec = served.model.spec
+    settings = spec.monitoring.window.model_copy(update={"every": "rows", "rows": 100})
+    monitoring = spec.monitoring.model_copy(update={"window": settings})
+    return spec.model_copy(update={"monitoring": monitoring})
+
+
+def watch_rows(served: ServedToy, number: int) -> Watched:
+    return watch_window(served.watch, by_rows(served), f"v1-{number:05d}", NEXT)
+
+
+def due_rows(served: ServedToy) -> str:
+    """The window of rows that is due, as the sensor asks."""
+    spec = by_rows(served)
+    since = functools.partial(rows_since, served.log.uri(spec.service, PREDICTIONS))
+    recent = served.store.recent("toy")
+    found = due_window(spec.monitoring.window, recent, LogGlance(), since, "1", NEXT)
+    return "" if found is None else found.key
+
+
+@pytest.mark.parametrize(("n_more", "due"), [(49, ""), (50, "v1-00002")])
+def test_rows_behind_a_window_count_for_the_next(served: ServedToy, n_more: int, due: str) -> None:
+    served.predict(served.sessions(150, seed=5), DAY)
+    first = watch_rows(served, 1).record
+    assert (first.verdict.window.n_rows, first.n_behind) == (100, 50)
+    assert due_rows(served) == ""
+    served.predict(served.sessions(n_more, seed=6), DAY + timedelta(hours=4))
+    assert due_rows(served) == due
+
+
+def test_two_windows_that_came_at_once_are_due_one_after_the_other(served: ServedToy) -> None:
+    served.predict(served.sessions(200, seed=5), DAY)
+    watch_rows(served, 1)
+    assert due_rows(served) == "v1-00002"
+    watch_rows(served, 2)
+    assert due_rows(served) == ""
+
+
+def test_a_window_judged_again_forgets_no_row_behind_it(served: ServedToy) -> None:
+    sessions = served.sessions(100, seed=5)
+    ids = served.predict(sessions, DAY)
+    first = watch_rows(served, 1)
+    served.predict(served.sessions(60, seed=6), DAY + timedelta(hours=4))
+    served.tell(ids, sessions["effect"].to_list(), NEXT)
+    again = watch_rows(served, 1)
+    assert again.record.window == first.record.window
+    assert again.record.verdict.window.n_with_truth == 100
+    served.predict(served.sessions(40, seed=7), DAY + timedelta(hours=8))
+    assert due_rows(served) == "v1-00002"
+
+
+def test_a_window_of_rows_of_long_ago_keeps_its_bounds_and_version(served: ServedToy) -> None:
+    served.predict(served.sessions(300, seed=5), DAY)
+    windows = [watch_rows(served, number).record.window for number in (1, 2, 3)]
+    served.store.documents.delete("toy", RECENT)  # as if a hundred others had been judged since
+    assert watch_rows(served, 3).record.window == windows[2]
+    served.store.documents.delete("toy", RECENT)
+    served.predict(served.sessions(40, seed=6), DAY)
+    assert watch_rows(served, 2).record.window == windows[1]
+
+
+def test_a_window_of_long_ago_judges_the_version_that_it_judged(
+    trained: tuple[PackagedModel, References], served: ServedToy
+) -> None:
+    served.predict(served.sessions(100, seed=5), DAY)
+    watch_window(served.watch, served.model.spec, KEY, NEXT)
+    served.store.documents.delete("toy", RECENT)  # as if a hundred others had been judged since
+    served.predict(served.sessions(100, seed=6), DAY, version="2")
+    served.versions.known["2"] = replace(trained[1], version="2")
+    served.versions.champion_version = "2"
+    again = watch_window(served.watch, served.model.spec, KEY, NEXT)
+    assert again.record.verdict.window.model_version == "1"
+
+
+def test_a_window_of_rows_behind_one_that_was_never_judged_is_refused(served: ServedToy) -> None:
+    served.predict(served.sessions(200, seed=5), DAY)
+    watch_rows(served, 1)
+    with pytest.raises(MonitoringError, match="begins where v1-00002 ends, which was never judged"):
+        watch_rows(served, 3)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 The follower here does in this process what the platform's sensor and assets do in theirs.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -24,9 +26,9 @@ from mlops_assets.monitoring.references import read_references
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.monitoring.watching import Watch, watch_window
 from mlops_assets.monitoring.windows import Window
-from mlops_assets.replay.calling import Callers
+from mlops_assets.replay.calling import Callers, Sent
 from mlops_assets.replay.playing import Stage, forget, play
-from mlops_assets.replay.position import read_position
+from mlops_assets.replay.position import Position, read_position, write_position
 from mlops_assets.retraining.attempts import OutsideFacts
 from mlops_assets.retraining.store import RetrainingStore
 from mlops_assets.retraining.ticking import tick
@@ -168,7 +170,37 @@ def test_windows_are_judged_with_the_truth_that_had_come(stage: Stage) -> None:
     assert abs(lag - timedelta(hours=30)) < timedelta(hours=1)
 
 
-def test_speed_is_an_upper_bound_and_a_finished_replay_has_nothing_to_do(stage: Stage) -> None:
+@dataclass
+class Timed:
+    """Callers and follower in one: when each hour was sent; at midnight it takes its time."""
+
+    sent_at: list[float] = field(default_factory=list)
+
+    def predict(self, rows: Iterable[object]) -> Sent:
+        self.sent_at.append(time.monotonic())
+        return Sent(len(list(rows)), 0)
+
+    def tell(self, truths: Sequence[object]) -> int:
+        return len(truths)
+
+    def settle(self, window: Window, n_rows: int) -> None:  # noqa: ARG002 - of the protocol
+        time.sleep(0.75)
+
+
+def test_no_hour_follows_faster_than_asked_after_a_long_wait_either(tmp_path: Path) -> None:
+    timed: Any = Timed()
+    windows = MonitoringStore(ModelDocuments(str(tmp_path / "monitoring")))
+    position = tmp_path / "replays" / "churn.json"
+    stage = Stage(HISTORY, timed, timed, windows, ServingHome.under(tmp_path), position)
+    first = Position.first(SPEC.name, BEGIN)
+    write_position(position, first.model_copy(update={"at": BEGIN + timedelta(hours=22)}))
+    play(stage, speed=14_400, until=BEGIN + timedelta(hours=28))  # an hour in 0.25 s
+    assert len(timed.sent_at) == 6
+    assert timed.sent_at[2] - timed.sent_at[1] >= 0.75
+    assert timed.sent_at[5] - timed.sent_at[2] >= 0.6  # three hours take 0.75 s; 0.25 s to catch up
+
+
+def test_a_finished_replay_has_nothing_to_do(stage: Stage) -> None:
     before = stage.position.read_text()
     done = play(stage, speed=0.001)
     assert done.at == BEGIN + 3 * DAY

@@ -262,6 +262,24 @@ def test_new_rows_call_for_training(n_rows: int, action: str) -> None:
     assert decide([], state, policy_of(new_rows=500), day(5)).action == action
 
 
+@pytest.mark.parametrize(
+    ("outcome", "n_rows", "action"),
+    [
+        pytest.param("refused", 1_999, "none", id="a_refused_candidate_was_trained_on_them"),
+        pytest.param("refused", 2_000, "retrain", id="as_many_again"),
+        pytest.param("failed", 1_500, "retrain", id="a_run_that_failed_trained_on_nothing"),
+    ],
+)
+def test_rows_that_a_candidate_was_trained_on_are_not_new(
+    outcome: Outcome, n_rows: int, action: str
+) -> None:
+    policy = policy_of(new_rows=500)
+    champion = Champion(version="1", since=START, n_rows=1_000)
+    state = decide([], STATE.with_champion(champion).with_rows(1_500), policy, day(5)).state
+    state = state.with_run("run").with_outcome(outcome, day(5.1)).with_rows(n_rows)
+    assert decide([], state, policy, day(12)).action == action
+
+
 def test_the_calendar_calls_once_for_each_of_its_times() -> None:
     policy = policy_of(schedule={"cron": "0 6 1 * *"}, cooldown="0s")
     state, trained = STATE, []
