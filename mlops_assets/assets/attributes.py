@@ -14,9 +14,10 @@ from pydantic import BaseModel
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec.operations import StepResources
 
 MAXIMUM_MEMORY_TAG = "mlops/maximum_memory"
-"""Tag of a step: memory that it may grow to."""
+"""Tag of a step or a run: memory that its pod may grow to."""
 MAXIMUM_EVICTIONS_TAG = "mlops/maximum_evictions"
 """Tag of a step: how often it runs again after its node, or a more important pod, ended it."""
 
@@ -71,20 +72,26 @@ def asset_attributes(
         "code_version": code_version(spec, asset),
         "io_manager_key": "records",
         "dagster_type": dg.Nothing if record is None else record,
-        "op_tags": _pod_tags(spec, asset),
+        "op_tags": _step_tags(spec, asset),
     }
 
 
-def _pod_tags(spec: ModelSpec, asset: str) -> dict[str, Any] | None:
-    """What a step's own pod is made by, and how often it may run again."""
-    resources = spec.kubernetes.steps.get(asset)  # type: ignore[call-overload]
-    if resources is None:
-        return None
+def pod_tags(resources: StepResources) -> dict[str, Any]:
+    """Tags that a pod with these resources is made by; empty when they ask for nothing."""
     tags: dict[str, Any] = {}
     if kubernetes := resources.to_dagster_k8s():
         tags["dagster-k8s/config"] = kubernetes
     if resources.maximum_memory is not None:
         tags[MAXIMUM_MEMORY_TAG] = resources.maximum_memory
+    return tags
+
+
+def _step_tags(spec: ModelSpec, asset: str) -> dict[str, Any] | None:
+    """What a step's own pod is made by, and how often it may run again."""
+    resources = spec.kubernetes.steps.get(asset)  # type: ignore[call-overload]
+    if resources is None:
+        return None
+    tags = pod_tags(resources)
     if resources.maximum_evictions:
         tags[MAXIMUM_EVICTIONS_TAG] = str(resources.maximum_evictions)
     return tags or None

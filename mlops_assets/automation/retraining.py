@@ -19,6 +19,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.assets.attributes import pod_tags
 from mlops_assets.assets.monitoring import LATEST, MONITORED, windows_partitions
 from mlops_assets.assets.monitoring_metadata import decision_metadata
 from mlops_assets.automation.documents import documents_of
@@ -160,22 +161,20 @@ def _evaluate(world: _World, spec: ModelSpec, before: dict[str, Any], told: _Tol
         key = dg.AssetKey([spec.name, LATEST])
         told.observations.append(dg.AssetObservation(key, metadata=metadata))
     if decision.action == "retrain" and decision.run_key is not None:
-        told.requests.append(_training_request(spec, decision.run_key, now))
+        told.requests.append(training_request(spec, decision.run_key, now))
     url = world.monitoring.page_of(spec.name, LATEST)
     for notification in notifications_of(ticked.before, decision, url):
         world.notifier.notify(notification)
 
 
-def _training_request(spec: ModelSpec, run_key: str, now: datetime) -> dg.RunRequest:
+def training_request(spec: ModelSpec, run_key: str, now: datetime) -> dg.RunRequest:
     """The run of the whole pipeline, from the source to the service."""
-    tags: dict[str, Any] = {MODEL_TAG: spec.name, ATTEMPT_TAG: run_key, **_LAUNCHED_TAG}
-    if kubernetes := spec.kubernetes.run.to_dagster_k8s():
-        tags["dagster-k8s/config"] = kubernetes
+    pod = pod_tags(spec.kubernetes.pod_of(ASSETS))  # all steps in one: it is no run of the job
     return dg.RunRequest(
         run_key=run_key,
         asset_selection=_keys(spec, ASSETS),
         partition_key=newest_partition(spec, now),
-        tags=tags,
+        tags={MODEL_TAG: spec.name, ATTEMPT_TAG: run_key, **_LAUNCHED_TAG, **pod},
     )
 
 

@@ -1,6 +1,7 @@
 """The operations part of a model document: serving, schedule and Kubernetes resources."""
 
 import functools
+from collections.abc import Collection
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
@@ -116,7 +117,8 @@ class KubernetesSpec(Document):
     """The pods that run this model's steps. Ignored on one machine."""
 
     step_pods: bool = False
-    """Whether each step runs in a pod of its own; otherwise all run in the run's pod."""
+    """Whether each step of a run of the model's job has a pod of its own; otherwise all share the
+    run's, as they do when the dataset is refreshed or the model is retrained."""
     run: StepResources = StepResources()
     """Resources of the run's pod. Without step_pods it gets the largest of these and of the
     steps' amounts, and what any of them says of nodes, since all of them run in it."""
@@ -124,10 +126,13 @@ class KubernetesSpec(Document):
     """Resources of single steps, by asset name."""
 
     def run_resources(self) -> StepResources:
-        """What the run's pod asks for."""
-        if self.step_pods:
-            return self.run
-        return functools.reduce(_larger, self.steps.values(), self.run)
+        """What the pod of a run of the model's job asks for."""
+        return self.run if self.step_pods else self.pod_of(self.steps)
+
+    def pod_of(self, steps: Collection[str]) -> StepResources:
+        """What a pod asks for in which these steps run: the largest amounts of `run` and theirs."""
+        declared = (found for step, found in self.steps.items() if step in steps)
+        return functools.reduce(_larger, declared, self.run)
 
 
 def _larger(one: StepResources, other: StepResources) -> StepResources:
