@@ -2,11 +2,9 @@
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 from collections.abc import Iterator, Set
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,6 +12,7 @@ from pydantic import BaseModel
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec.import_paths import source_file
 from mlops_assets.spec.operations import StepResources
 
 MAXIMUM_MEMORY_TAG = "mlops/maximum_memory"
@@ -137,14 +136,8 @@ def readable_failures() -> Iterator[None]:
 
 
 def _source_text(function: str | None) -> str:
-    """The source of the module that holds a function, without importing that module."""
-    if function is None:
+    """The source of the module that a function is in, found without importing anything."""
+    file = None if function is None else source_file(function)
+    if file is None:  # where it is missing, the step says so with the field's name
         return ""
-    module = function.replace(":", ".").rpartition(".")[0]
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # the step says so, with the field's name
-        return ""
-    if found is None or found.origin is None or not Path(found.origin).is_file():
-        return ""
-    return Path(found.origin).read_text()
+    return file.read_text(encoding="utf-8", errors="replace")
