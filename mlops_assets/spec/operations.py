@@ -43,16 +43,23 @@ class ServingSpec(Document):
     """Pods at most (cluster)."""
     ready_timeout_seconds: int = Field(60, ge=1, le=3600)
     """How long a new revision may take until it answers its probe."""
-    cpu: str = "500m"
+    cpu: Cpu = "500m"
     """CPU that a predictor asks for and may use."""
-    memory: str = "512Mi"
+    memory: Memory = "512Mi"
     """Memory that a predictor asks for and may use."""
     prediction_log: PredictionLogSpec = PredictionLogSpec()
     """What is kept of each prediction."""
 
+    @model_validator(mode="after")
+    def _room_to_scale(self) -> "ServingSpec":
+        if self.maximum_replicas < self.minimum_replicas:
+            allowed = f"at least minimum_replicas, {self.minimum_replicas}"
+            raise refusal([FieldProblem(("maximum_replicas",), self.maximum_replicas, allowed)])
+        return self
+
 
 class ScheduleSpec(Document):
-    """When the whole pipeline runs by itself."""
+    """When a run begins by itself."""
 
     cron: Annotated[str, AfterValidator(require_cron)]
     """Cron expression of five fields: minute, hour, day of month, month, day of week."""
@@ -91,8 +98,13 @@ class StepResources(Document):
 
     @model_validator(mode="after")
     def _grows_from_something(self) -> "StepResources":
-        if self.maximum_memory is not None and self.memory is None:
+        if self.maximum_memory is None:
+            return self
+        if self.memory is None:
             raise refusal([FieldProblem(("memory",), None, "an amount, as maximum_memory is set")])
+        if memory_bytes(self.maximum_memory) < memory_bytes(self.memory):
+            allowed = f"an amount of at least memory, {self.memory}"
+            raise refusal([FieldProblem(("maximum_memory",), self.maximum_memory, allowed)])
         return self
 
     def to_dagster_k8s(self) -> dict[str, Any]:
