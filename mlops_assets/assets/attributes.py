@@ -98,13 +98,15 @@ def _step_tags(spec: ModelSpec, asset: str) -> dict[str, Any] | None:
 
 def code_version(spec: ModelSpec, asset: str) -> str:
     """What an asset's result depends on besides its inputs: the step, its part of the document and
-    the source text of the functions that the part names."""
+    the source text of the module that the part names."""
     part = spec.model_dump(mode="json", include=_STEP_FIELDS[asset])
-    functions = {
+    estimator = spec.model.estimator
+    named = {
         "dataset": spec.source.python.function if spec.source.python else None,
         "features": spec.features.function,
+        "trained_model": None if estimator.startswith("sklearn.") else estimator,
     }
-    text = json.dumps([part, _source_text(functions.get(asset))], sort_keys=True)
+    text = json.dumps([part, _source_text(named.get(asset))], sort_keys=True)
     return f"{_STEP_VERSIONS[asset]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -135,9 +137,9 @@ def readable_failures() -> Iterator[None]:
         raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
-def _source_text(function: str | None) -> str:
-    """The source of the module that a function is in, found without importing anything."""
-    file = None if function is None else source_file(function)
+def _source_text(path: str | None) -> str:
+    """The source of the module that an import path names, found without importing anything."""
+    file = None if path is None else source_file(path)
     if file is None:  # where it is missing, the step says so with the field's name
         return ""
     return file.read_text(encoding="utf-8", errors="replace")

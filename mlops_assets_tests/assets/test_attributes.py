@@ -70,6 +70,19 @@ def test_a_source_that_is_not_utf_8_has_a_version(
     assert code_version(with_source, "dataset") != code_version(churn_spec(), "dataset")
 
 
+def test_an_edit_of_an_estimator_of_ones_own_makes_the_model_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "estimators_of_a_test.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = churn_spec(model={"estimator": "estimators_of_a_test.Own"})
+    versions = []
+    for text in ("class Own: ...", "class Own: ...", "class Own: x = 1"):
+        module.write_text(text)
+        versions.append(code_version(spec, "trained_model"))
+    assert versions[0] == versions[1] != versions[2]
+
+
 def test_the_image_of_a_run_is_the_one_that_its_pod_was_made_from() -> None:
     pinned = "registry.example.com/platform@sha256:" + "0" * 64
     assert image_of(dg.DagsterRun("churn_pipeline")) == "none"
