@@ -2,11 +2,9 @@
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 from collections.abc import Iterator, Set
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,9 +12,11 @@ from pydantic import BaseModel
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.spec import ModelSpec
+from mlops_assets.spec.import_paths import source_file
+from mlops_assets.spec.operations import StepResources
 
 MAXIMUM_MEMORY_TAG = "mlops/maximum_memory"
-"""Tag of a step: memory that it may grow to."""
+"""Tag of a step or a run: memory that its pod may grow to."""
 MAXIMUM_EVICTIONS_TAG = "mlops/maximum_evictions"
 """Tag of a step: how often it runs again after its node, or a more important pod, ended it."""
 
@@ -71,20 +71,26 @@ def asset_attributes(
         "code_version": code_version(spec, asset),
         "io_manager_key": "records",
         "dagster_type": dg.Nothing if record is None else record,
-        "op_tags": _pod_tags(spec, asset),
+        "op_tags": _step_tags(spec, asset),
     }
 
 
-def _pod_tags(spec: ModelSpec, asset: str) -> dict[str, Any] | None:
-    """What a step's own pod is made by, and how often it may run again."""
-    resources = spec.kubernetes.steps.get(asset)  # type: ignore[call-overload]
-    if resources is None:
-        return None
+def pod_tags(resources: StepResources) -> dict[str, Any]:
+    """Tags that a pod with these resources is made by; empty when they ask for nothing."""
     tags: dict[str, Any] = {}
     if kubernetes := resources.to_dagster_k8s():
         tags["dagster-k8s/config"] = kubernetes
     if resources.maximum_memory is not None:
         tags[MAXIMUM_MEMORY_TAG] = resources.maximum_memory
+    return tags
+
+
+def _step_tags(spec: ModelSpec, asset: str) -> dict[str, Any] | None:
+    """What a step's own pod is made by, and how often it may run again."""
+    resources = spec.kubernetes.steps.get(asset)  # type: ignore[call-overload]
+    if resources is None:
+        return None
+    tags = pod_tags(resources)
     if resources.maximum_evictions:
         tags[MAXIMUM_EVICTIONS_TAG] = str(resources.maximum_evictions)
     return tags or None
@@ -92,13 +98,15 @@ def _pod_tags(spec: ModelSpec, asset: str) -> dict[str, Any] | None:
 
 def code_version(spec: ModelSpec, asset: str) -> str:
     """What an asset's result depends on besides its inputs: the step, its part of the document and
-    the source text of the functions that the part names."""
+    the source text of the module that the part names."""
     part = spec.model_dump(mode="json", include=_STEP_FIELDS[asset])
-    functions = {
+    estimator = spec.model.estimator
+    named = {
         "dataset": spec.source.python.function if spec.source.python else None,
         "features": spec.features.function,
+        "trained_model": None if estimator.startswith("sklearn.") else estimator,
     }
-    text = json.dumps([part, _source_text(functions.get(asset))], sort_keys=True)
+    text = json.dumps([part, _source_text(named.get(asset))], sort_keys=True)
     return f"{_STEP_VERSIONS[asset]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -129,15 +137,9 @@ def readable_failures() -> Iterator[None]:
         raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
-def _source_text(function: str | None) -> str:
-    """The source of the module that holds a function, without importing that module."""
-    if function is None:
+def _source_text(path: str | None) -> str:
+    """The source of the module that an import path names, found without importing anything."""
+    file = None if path is None else source_file(path)
+    if file is None:  # where it is missing, the step says so with the field's name
         return ""
-    module = function.replace(":", ".").rpartition(".")[0]
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # the step says so, with the field's name
-        return ""
-    if found is None or found.origin is None or not Path(found.origin).is_file():
-        return ""
-    return Path(found.origin).read_text()
+    return file.read_text(encoding="utf-8", errors="replace")

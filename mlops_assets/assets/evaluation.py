@@ -1,19 +1,19 @@
 """The asset `[<model>, evaluation]`: the evidence on a candidate, and the gates as its checks."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlops_assets.assets.attributes import asset_attributes, readable_failures
 from mlops_assets.assets.evaluation_metadata import evaluation_metadata, gate_check
 from mlops_assets.assets.training import TrainedModel, mlflow_links
 from mlops_assets.data.snapshots import Lake
+from mlops_assets.errors import RegistryError
 from mlops_assets.modeling.evaluation import Evaluation
 from mlops_assets.modeling.features import BuiltFrame, TrainingFrame
 from mlops_assets.modeling.gates import GateResult
@@ -166,7 +166,13 @@ def _contestants(spec: ModelSpec, trained: TrainedModel, tracking: Tracking) -> 
 
 
 def _split_of(version: RegisteredVersion) -> SplitRule:
-    return SplitRule.model_validate(json.loads(version.tags[SPLIT_TAG]))
+    try:
+        return SplitRule.model_validate_json(version.tags[SPLIT_TAG])
+    except (KeyError, ValidationError) as error:
+        raise RegistryError(
+            f"{version.name} v{version.version} is champion, and its tag {SPLIT_TAG} does not say "
+            "which rows it was trained on; give the alias to a version that this platform made"
+        ) from error
 
 
 def _metrics(judged: JudgedModel) -> dict[str, float]:

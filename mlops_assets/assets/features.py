@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.assets.attributes import asset_attributes, data_version, readable_failures
+from mlops_assets.assets.markdown import bullets
 from mlops_assets.data.snapshots import DatasetSnapshot, Lake
 from mlops_assets.errors import ContractError
 from mlops_assets.modeling.features import TrainingFrame, build_frame
@@ -66,7 +67,7 @@ def _metadata(record: TrainingFrame) -> dict[str, Any]:
         "rows_without_target": record.n_without_target,
         "class_counts": dg.MetadataValue.json(record.class_counts),
         "split": dg.MetadataValue.json(record.split.model_dump(mode="json")),
-        "warnings": dg.MetadataValue.md(_bullets(record.warnings)),
+        "warnings": dg.MetadataValue.md(bullets(record.warnings)),
     }
 
 
@@ -91,7 +92,3 @@ def _giveaway_result(
             **({"scores": dg.MetadataValue.table(table)} if table else {}),
         },
     )
-
-
-def _bullets(lines: list[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines) or "none"

@@ -1,6 +1,7 @@
 """Parts of the Markdown that the Dagster pages show."""
 
 import base64
+from collections.abc import Sequence
 
 from mlops_assets.modeling.evaluation import Estimate
 
@@ -17,6 +18,11 @@ def cell(text: str) -> str:
     'a / b'
     """
     return text.replace("|", "/").replace("\n", " ")
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """A list with a point for each line, or the word `none`."""
+    return "\n".join(f"- {line}" for line in lines) or "none"
 
 
 def estimate_words(estimate: Estimate | None) -> str:

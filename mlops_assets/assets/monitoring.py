@@ -29,7 +29,7 @@ from mlops_assets.assets.monitoring_metadata import (
     latest_metadata,
     performance_metadata,
 )
-from mlops_assets.errors import MlopsError
+from mlops_assets.assets.prediction_log import settle
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.monitoring.telling import notification_of
 from mlops_assets.monitoring.versions import TrackedVersions
@@ -103,7 +103,7 @@ def build_reports(spec: ModelSpec) -> dg.AssetsDefinition:
         now = monitoring.store.now(spec.name, datetime.now(UTC))
         found = _Found(spec, tracking, monitoring.store)
         with readable_failures():
-            n_lost = _settle(context, predictions)
+            n_lost = settle(context, predictions)
             first = watch_window(watch, spec, context.partition_key, now, n_lost=n_lost)
             told = [first, *_catch_up(context, watch, spec, now)]
             for watched in told:
@@ -227,17 +227,6 @@ def _time_partitions(start: date, *, hourly: bool) -> dg.TimeWindowPartitionsDef
     return dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=1)
 
 
-def _settle(context: dg.AssetExecutionContext, predictions: LoggedPredictions) -> int:
-    """Have the tables hold what was logged until now; how many records could not be read."""
-    drained = predictions.settle()
-    if drained.n_unreadable or drained.n_failed_segments:
-        context.log.warning(
-            f"{drained.n_unreadable} records could not be read, {drained.n_failed_segments} "
-            "segments could not be moved; the sink's log says why"
-        )
-    return drained.n_unreadable
-
-
 def _draw_page(
     context: dg.AssetExecutionContext,
     tracking: Tracking,
@@ -245,21 +234,21 @@ def _draw_page(
     watched: Watched,
 ) -> str | None:
     """Make the page and keep it with the version's run; its path there. A page is no reason to
-    lose a verdict: what stands against it is told in the log."""
+    lose what is told of this window or the next: what stands against it is told in the log."""
     record, run_id = watched.record, watched.record.mlflow_run_id
     version = record.verdict.window.model_version
     if run_id is None or version is None:
         return None
+    path = f"{_PAGES}/{record.window.key.replace(':', '_')}.html"
     try:
         fields = versions.references(version).fields
         current = watched.logged.of_version(version).features(fields)
         page = _build_in_the_background(record, versions.sample(run_id), current)
-    except (MlopsError, ValueError, TypeError, KeyError) as error:
-        context.log.warning(f"the page of {record.window.key} cannot be made: {error!r}")
+        tracking.log_files(run_id, {path: page})
+        tracking.keep_newest(run_id, _PAGES, _MOST_PAGES)
+    except Exception as error:  # of Evidently, of Polars, of MLflow and its storage
+        context.log.warning(f"the page of {record.window.key} is not made: {error!r}")
         return None
-    path = f"{_PAGES}/{record.window.key.replace(':', '_')}.html"
-    tracking.log_files(run_id, {path: page})
-    tracking.keep_newest(run_id, _PAGES, _MOST_PAGES)
     return path
 
 

@@ -41,7 +41,10 @@ def drift_metadata(record: WindowRecord, recent: RecentWindows) -> dict[str, Any
             metadata["domain_auc"] = drift.domain.auc
             metadata["domain_auc_by_chance"] = drift.domain.auc_by_chance
         if drift.slices:
-            lines = [f"| {s.column} = {s.value} | {s.state} | {s.reason} |" for s in drift.slices]
+            lines = [
+                f"| {cell(f'{s.column} = {s.value}')} | {s.state} | {cell(s.reason)} |"
+                for s in drift.slices
+            ]
             metadata["slices"] = dg.MetadataValue.md(
                 "\n".join(["| slice | says | why |", "|---|---|---|", *lines[:_MOST_ROWS]])
             )

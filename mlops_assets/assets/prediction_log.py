@@ -38,25 +38,30 @@ def build_prediction_log(spec: ModelSpec) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         from mlops_assets.serving.prediction_log.summary import summarize_window
 
-        with readable_failures():
-            drained = predictions.settle()
-        if drained.n_unreadable or drained.n_failed_segments:
-            context.log.warning(
-                f"{drained.n_unreadable} records could not be read, {drained.n_failed_segments} "
-                "segments could not be moved; the sink's log says why"
-            )
         start, end = context.partition_time_window
         with readable_failures():
+            n_unreadable = settle(context, predictions)
             found = summarize_window(predictions.store, spec.service, start, end, datetime.now(UTC))
         return dg.MaterializeResult(
             metadata={
                 **_metadata(found),
                 "dagster/uri": predictions.store.uri(spec.service, "prediction_log"),
-                "unreadable_records": drained.n_unreadable,
+                "unreadable_records": n_unreadable,
             }
         )
 
     return prediction_log
+
+
+def settle(context: dg.AssetExecutionContext, predictions: LoggedPredictions) -> int:
+    """Have the tables hold what was logged until now; how many records could not be read."""
+    drained = predictions.settle()
+    if drained.n_unreadable or drained.n_failed_segments:
+        context.log.warning(
+            f"{drained.n_unreadable} records could not be read, {drained.n_failed_segments} "
+            "segments could not be moved; the sink's log says why"
+        )
+    return drained.n_unreadable
 
 
 @functools.cache

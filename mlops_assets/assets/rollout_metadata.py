@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets.markdown import picture
+from mlops_assets.assets.markdown import cell, picture
 from mlops_assets.rollout.history import Evaluation, Reading, Verdict
 from mlops_assets.rollout.pictures import draw_rollout, draw_shadow
 from mlops_assets.rollout.policy import Criterion
@@ -54,7 +54,8 @@ def shadow_metadata(report: ShadowReport) -> dict[str, Any]:
     metadata["shadow/picture"] = dg.MetadataValue.md(picture("shadow", draw_shadow(report)))
     lines = ["| id | served | new version | apart |", "|---|---|---|---|"]
     lines += [
-        f"| `{d.prediction_id}` | {d.stable} | {d.challenger} | {_number(d.apart)} |"
+        f"| `{cell(d.prediction_id)}` | {cell(d.stable)} | {cell(d.challenger)} | "
+        f"{_number(d.apart)} |"
         for d in report.differences
     ]
     if report.differences:
@@ -149,7 +150,7 @@ def _table(evaluation: Evaluation) -> str:
 def _row(reading: Reading) -> str:
     interval = f"{_number(reading.low)} … {_number(reading.high)}"
     numbers = [reading.stable, reading.challenger, reading.difference]
-    cells = [reading.criterion, reading.test, reading.verdict, *map(_number, numbers)]
+    cells = [cell(reading.criterion), reading.test, reading.verdict, *map(_number, numbers)]
     return f"| {' | '.join([*cells, interval, _number(reading.limit)])} |"
 
 

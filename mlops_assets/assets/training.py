@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
 from mlops_assets.assets.attributes import asset_attributes, image_of, readable_failures
+from mlops_assets.assets.markdown import bullets
 from mlops_assets.data.snapshots import Lake
 from mlops_assets.modeling.features import BuiltFrame, TrainingFrame
 from mlops_assets.modeling.manifest import OnnxAgreement
@@ -143,7 +144,7 @@ def _train(
             "fit_seconds": fitted.seconds,
             "parameters": dg.MetadataValue.json(fitted.parameters),
             "onnx": onnx_words(manifest.onnx),
-            "warnings": dg.MetadataValue.md("\n".join(f"- {w}" for w in fitted.warnings) or "none"),
+            "warnings": dg.MetadataValue.md(bullets(fitted.warnings)),
         },
     )
 

@@ -19,12 +19,19 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.assets.attributes import pod_tags
 from mlops_assets.assets.monitoring import LATEST, MONITORED, windows_partitions
 from mlops_assets.assets.monitoring_metadata import decision_metadata
 from mlops_assets.automation.documents import documents_of
 from mlops_assets.automation.retraining_facts import ATTEMPT_TAG, read_facts
 from mlops_assets.automation.schedules import ASSETS, MODEL_TAG, newest_partition
-from mlops_assets.automation.shared_sensor import UNENDED, SharedSensor, tick_seconds
+from mlops_assets.automation.shared_sensor import (
+    UNENDED,
+    SharedSensor,
+    log_news,
+    read_cursor,
+    tick_seconds,
+)
 from mlops_assets.errors import MlopsError
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.monitoring.due import DueWindow, due_window
@@ -87,15 +94,13 @@ def retraining_sensor() -> dg.SensorDefinition:
         registry = TrackingRegistry(tracking)
         judging = _judging(context.instance)
         world = _World(context, registry, rollouts, predictions, monitoring, notifier, judging)
-        before = _read_cursor(context.cursor)
+        before = read_cursor(context.cursor)
         told = _Told()
         for spec in documents_of(context.repository_def):
             known, n_before = before.get(spec.name, {}), len(told.lines)
             _evaluate(world, spec, known, told)
             lines = told.lines[n_before:]
-            for line in lines:
-                if line not in known.get("told", ()):  # each tick with a log is a file for ever
-                    context.log.info(line)
+            log_news(context, lines, known)
             if spec.name in told.cursor:
                 told.cursor[spec.name]["told"] = lines
         reason = "; ".join(told.lines)[:4_000] or "no model serves"
@@ -123,18 +128,9 @@ def _judging(instance: dg.DagsterInstance) -> frozenset[str]:
     return frozenset(run.tags.get(WINDOW_TAG, "") for run in instance.get_runs(filters))
 
 
-def _read_cursor(cursor: str | None) -> dict[str, Any]:
-    """What was told of each model; nothing when that cannot be read."""
-    try:
-        found = json.loads(cursor or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _evaluate(world: _World, spec: ModelSpec, before: dict[str, Any], told: _Told) -> None:
     """One model; a fault in it is its own line, and the next one's turn comes."""
-    entry: dict[str, Any] = {}
+    entry: dict[str, Any] = {"window": before.get("window", {})}
     try:
         now = world.monitoring.store.now(spec.name, datetime.now(UTC))
         entry["at"] = now.isoformat(timespec="seconds")
@@ -144,7 +140,6 @@ def _evaluate(world: _World, spec: ModelSpec, before: dict[str, Any], told: _Tol
         )
         if facts.champion is None:
             return
-        entry["window"] = before.get("window", {})
         _look_at_windows(world, spec, facts.champion, now, entry, told)
         ticked = tick(world.monitoring.retraining, world.monitoring.store, spec, facts, now)
     except MlopsError as error:
@@ -160,22 +155,20 @@ def _evaluate(world: _World, spec: ModelSpec, before: dict[str, Any], told: _Tol
         key = dg.AssetKey([spec.name, LATEST])
         told.observations.append(dg.AssetObservation(key, metadata=metadata))
     if decision.action == "retrain" and decision.run_key is not None:
-        told.requests.append(_training_request(spec, decision.run_key, now))
+        told.requests.append(training_request(spec, decision.run_key, now))
     url = world.monitoring.page_of(spec.name, LATEST)
     for notification in notifications_of(ticked.before, decision, url):
         world.notifier.notify(notification)
 
 
-def _training_request(spec: ModelSpec, run_key: str, now: datetime) -> dg.RunRequest:
+def training_request(spec: ModelSpec, run_key: str, now: datetime) -> dg.RunRequest:
     """The run of the whole pipeline, from the source to the service."""
-    tags: dict[str, Any] = {MODEL_TAG: spec.name, ATTEMPT_TAG: run_key, **_LAUNCHED_TAG}
-    if kubernetes := spec.kubernetes.run.to_dagster_k8s():
-        tags["dagster-k8s/config"] = kubernetes
+    pod = pod_tags(spec.kubernetes.pod_of(ASSETS))  # all steps in one: it is no run of the job
     return dg.RunRequest(
         run_key=run_key,
         asset_selection=_keys(spec, ASSETS),
         partition_key=newest_partition(spec, now),
-        tags=tags,
+        tags={MODEL_TAG: spec.name, ATTEMPT_TAG: run_key, **_LAUNCHED_TAG, **pod},
     )
 
 

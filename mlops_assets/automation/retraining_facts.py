@@ -67,27 +67,38 @@ def _run(
     attempt: Attempt,
     challenger: int | None,
 ) -> RunFacts | None:
-    """The run of an attempt, the newest when there are several; None: there is none yet."""
+    """The run of an attempt, the newest when there are several; None: there is none yet.
+
+    There are several when one crashed and Dagster repeats it, from the step that it was at: it
+    runs still, and what it has made is found in the former ones.
+    """
     filters = dg.RunsFilter(tags={ATTEMPT_TAG: attempt.run_key})
-    records = instance.get_run_records(filters, limit=1)
+    records = instance.get_run_records(filters)  # newest first
     if not records:
         return None
     record = records[0]
     run = record.dagster_run
-    status = _ENDED.get(run.status, "running")
+    is_repeated = run.is_complete_and_waiting_to_retry
+    status = "running" if is_repeated else _ENDED.get(run.status, "running")
     facts = RunFacts(dagster_run_id=run.run_id, status=status)
     if status == "running":
         return facts
-    seconds = (record.end_time or 0.0) - (record.start_time or record.end_time or 0.0)
-    update: dict[str, object] = {"cpu_minutes": max(0.0, seconds / 60)}
+    update: dict[str, object] = {"cpu_minutes": sum(map(_seconds, records)) / 60}
     if status == "failed":
         update["refused"] = _refusals(instance, spec, run.run_id)
         update["told"] = f"run {run.run_id[:8]} ended as {run.status.value}"
     else:
-        version = _version(instance, spec, run.run_id)
+        versions = (_version(instance, spec, r.dagster_run.run_id) for r in records)
+        version = next(filter(None, versions), None)
         update["version"] = version
         update["rollout"], update["rollout_told"] = _rollout(rollouts, spec, version, challenger)
     return facts.model_copy(update=update)
+
+
+def _seconds(record: dg.RunRecord) -> float:
+    """How long a run took."""
+    end = record.end_time or 0.0
+    return max(0.0, end - (record.start_time or end))
 
 
 def _refusals(instance: dg.DagsterInstance, spec: ModelSpec, run_id: str) -> str:

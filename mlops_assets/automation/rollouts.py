@@ -1,9 +1,10 @@
 """The rollout sensor: one for all models of a code location, whatever the interval of each.
 
-Every tick looks at each rollout that is not over, decides, and tells so in the tick's log, its
-cursor and the rollout's own history, also when nothing happens. Only when something outside must
-change does it launch a run, of the asset `[<model>, inference_service]`, which decides anew and
-carries out. A run that failed is followed by another with a new key, as long as it is needed.
+Every tick looks at each rollout that is not over, decides, and tells so in its cursor and the
+rollout's own history, also when nothing happens, and in its log when that is news. Only when
+something outside must change does it launch a run, of the asset `[<model>, inference_service]`,
+which decides anew and carries out. A run that failed is followed by another with a new key, as long
+as it is needed.
 """
 
 import functools
@@ -17,7 +18,13 @@ import dagster as dg
 
 from mlops_assets.assets.serving import ROLLOUT_TAG
 from mlops_assets.automation.documents import documents_of
-from mlops_assets.automation.shared_sensor import UNENDED, SharedSensor, tick_seconds
+from mlops_assets.automation.shared_sensor import (
+    UNENDED,
+    SharedSensor,
+    log_news,
+    read_cursor,
+    tick_seconds,
+)
 from mlops_assets.errors import MlopsError, StateConflictError
 from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.notify.notification import Notifier
@@ -64,12 +71,17 @@ def rollout_sensor() -> dg.SensorDefinition:
         world = World(
             rollouts.store, serving, registry, rollouts.source, notifier, monitoring.clock
         )
+        before = read_cursor(context.cursor)
         told = _Told()
         for spec in documents_of(context.repository_def):
-            if spec.rollout is not None:
-                _evaluate(context, world, spec, told, rollouts.ui_url)
-        for line in told.lines:
-            context.log.info(line)
+            if spec.rollout is None:
+                continue
+            n_before = len(told.lines)
+            _evaluate(context, world, spec, told, rollouts.ui_url)
+            lines = told.lines[n_before:]
+            log_news(context, lines, before.get(spec.name, {}))
+            if spec.name in told.cursor:
+                told.cursor[spec.name]["told"] = lines
         cursor = json.dumps(told.cursor, sort_keys=True)
         if told.requests:
             return dg.SensorResult(run_requests=told.requests, cursor=cursor)

@@ -1,11 +1,13 @@
 """The job that runs a model's whole pipeline, and its schedule."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.assets.attributes import MAXIMUM_MEMORY_TAG
+from mlops_assets.assets.attributes import pod_tags
 from mlops_assets.spec import ModelSpec
 from mlops_assets.spec.operations import ScheduleSpec
 
@@ -39,17 +41,11 @@ def build_job(
         spec: The model.
         executor: What runs its steps; None takes that of the code location.
     """
-    tags: dict[str, object] = {MODEL_TAG: spec.name}
-    resources = spec.kubernetes.run_resources()
-    if kubernetes := resources.to_dagster_k8s():
-        tags["dagster-k8s/config"] = kubernetes
-    if resources.maximum_memory is not None:
-        tags[MAXIMUM_MEMORY_TAG] = resources.maximum_memory
     return dg.define_asset_job(
         job_name(spec.name),
         selection=dg.AssetSelection.assets(*[[spec.name, asset] for asset in ASSETS]),
         description=f"{spec.description} From the source to the service.",
-        tags=tags,
+        tags={MODEL_TAG: spec.name, **pod_tags(spec.kubernetes.run_resources())},
         executor_def=executor,
     )
 
@@ -68,11 +64,17 @@ def build_refresh(spec: ModelSpec) -> dg.ScheduleDefinition | None:
         return None
     dataset = dg.AssetSelection.assets(dg.AssetKey([spec.name, "dataset"]))
     description = f"Refreshes the dataset of {spec.name}; trains nothing."
-    return _schedule(spec, "refresh", spec.refresh, description, target=dataset)
+    tags = pod_tags(spec.kubernetes.pod_of(["dataset"]))  # the job, which carries them, is not run
+    return _schedule(spec, "refresh", spec.refresh, description, tags, target=dataset)
 
 
 def _schedule(
-    spec: ModelSpec, name: str, when: ScheduleSpec, description: str, **runs: Any
+    spec: ModelSpec,
+    name: str,
+    when: ScheduleSpec,
+    description: str,
+    tags: Mapping[str, Any] = MappingProxyType({}),
+    **runs: Any,
 ) -> dg.ScheduleDefinition:
     """One run per tick; of the newest whole partition when the dataset has partitions."""
 
@@ -88,7 +90,7 @@ def _schedule(
     def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         return dg.RunRequest(
             partition_key=newest_partition(spec, context.scheduled_execution_time),
-            tags={MODEL_TAG: spec.name},
+            tags={MODEL_TAG: spec.name, **tags},
         )
 
     return request

@@ -1,6 +1,8 @@
 """A sensor that every document brings and that is one for all of them, and what it asks of runs."""
 
+import json
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -29,6 +31,31 @@ def tick_seconds() -> int:
             f"MLOPS_TICK_SECONDS: found {text!r}, allowed: 1 or more, whole seconds"
         )
     return int(text)
+
+
+def read_cursor(cursor: str | None) -> dict[str, Any]:
+    """What the last tick found of each model; nothing when that cannot be read."""
+    try:
+        found = json.loads(cursor or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def log_news(
+    context: dg.SensorEvaluationContext, lines: Sequence[str], before: Mapping[str, Any]
+) -> None:
+    """Log what a tick tells of a model, unless the last one told it: each log is a file for ever.
+
+    Args:
+        context: Of the tick.
+        lines: What it tells; kept as `told` in what its cursor holds of the model.
+        before: What the last tick's cursor holds of the model.
+    """
+    known = before.get("told", ())
+    for line in lines:
+        if line not in known:
+            context.log.info(line)
 
 
 class SharedSensor(dg.SensorDefinition):

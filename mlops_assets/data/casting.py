@@ -13,8 +13,9 @@ import polars as pl
 from mlops_assets.data.column_types import UTC_MICROSECONDS
 from mlops_assets.spec.data import ColumnType
 
-LARGEST_WHOLE = 2**53
-"""Whole numbers up to this are exact in floating point; larger ones are not read through it."""
+LARGEST_WHOLE = 2**53 - 1
+"""Up to this each whole number has a floating-point number of its own; larger ones are not read
+through it."""
 
 _YES = ["true", "t", "yes", "y", "1"]
 _NO = ["false", "f", "no", "n", "0"]

@@ -1,18 +1,19 @@
 """The rows of a dataset as they were known at some moment of the past.
 
 Here: `rows_as_known`, which leaves out later rows and truths that had not come yet, and
-`truth_times`. Not here: the source of the past (`history:` of the document), and what is played on
-it.
+`truth_times`. Times in text are read as on the way into the lake (`casting.py`). Not here: the
+source of the past (`history:` of the document), and what is played on it.
 """
 
 from datetime import datetime
+from functools import partial
 
 import polars as pl
 
+from mlops_assets.data.casting import cast_values
+from mlops_assets.data.column_types import UTC_MICROSECONDS
 from mlops_assets.errors import HistoryError
 from mlops_assets.spec import ModelSpec
-
-_MICROSECONDS = pl.Datetime("us", "UTC")
 
 
 def rows_as_known(rows: pl.LazyFrame, spec: ModelSpec, now: datetime) -> pl.LazyFrame:
@@ -62,13 +63,12 @@ def _moment(rows: pl.LazyFrame, spec: ModelSpec, name: str) -> pl.Expr:
     dtype = rows.collect_schema().get(name)
     if dtype is None:
         raise HistoryError(f"{spec.name}: the history has no column {name}")
-    column = pl.col(name)
-    if dtype == pl.String:
+    if isinstance(dtype, pl.String | pl.Datetime | pl.Date):
         contract = spec.contract.columns.get(name)
-        text_format = contract.datetime_format if contract else None
-        return column.str.to_datetime(text_format, time_unit="us", time_zone="UTC", strict=False)
-    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
-        return column.dt.convert_time_zone("UTC").cast(_MICROSECONDS)
-    if isinstance(dtype, pl.Datetime | pl.Date):
-        return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+        written = contract.datetime_format if contract is not None else None
+        return pl.col(name).map_batches(
+            partial(cast_values, to="datetime", datetime_format=written),
+            return_dtype=UTC_MICROSECONDS,
+            is_elementwise=True,
+        )
     raise HistoryError(f"{spec.name}: column {name} is {dtype}, where times are expected")

@@ -51,7 +51,7 @@ class LakeTable:
         Raises:
             LakeError: the store is unreachable.
         """
-        clear_left_stages(self.folder, {state.stage for state in self.states().values()})
+        clear_left_stages(self.folder, self._committed_stages)
         return Stage(self.folder)
 
     def states(self) -> dict[int, TableState]:
@@ -120,6 +120,9 @@ class LakeTable:
         return pl.scan_parquet(
             kept, storage_options=self.folder.storage_options or None, glob=False
         )
+
+    def _committed_stages(self) -> set[str]:
+        return {state.stage for state in self.states().values()}
 
     def _open(self, version: int | None = None) -> "DeltaTable | None":
         from deltalake import DeltaTable

@@ -6,7 +6,7 @@ file without marker is part of the table, and what a killed process left is foun
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -51,6 +51,7 @@ class Stage:
         self._folder = folder
         self.name = f"stage-{secrets.token_hex(8)}"
         self._open: dict[str, _OpenFile] = {}
+        self._paths: list[str] = []  # of every file that was begun
         self._n_files: dict[str, int] = {}
         self._closed: list[StagedFile] = []
         self._is_over = False
@@ -61,19 +62,17 @@ class Stage:
         if rows.is_empty():
             return
         file = self._open.pop(part, None) or self._new_file(part, rows)
+        self._open[part] = file  # the last one written stands last
         file.write(rows)
         if file.n_rows >= _ROWS_PER_FILE:
-            self._close(file)
-        else:
-            self._open[part] = file  # the last one written stands last
+            self._close(part)
         if len(self._open) > _OPEN_FILES:
-            self._close(self._open.pop(next(iter(self._open))))
+            self._close(next(iter(self._open)))
 
     def close(self) -> list[StagedFile]:
         """Finishes every file and tells what was written."""
-        while self._open:
-            _, file = self._open.popitem()
-            self._close(file)
+        for part in list(self._open):
+            self._close(part)
         return sorted(self._closed, key=lambda file: file.path)
 
     def __enter__(self) -> "Stage":
@@ -97,8 +96,11 @@ class Stage:
         """Removes the files. Does nothing after `release` or `leave`."""
         if self._is_over:
             return
-        for file in self.close():
-            self._folder.delete(file.path)
+        for file in self._open.values():
+            file.abandon()
+        for path in self._paths:
+            self._folder.delete(path)
+        self._folder.delete_unfinished(self.name)
         self._folder.delete(self._marker)
         self._is_over = True
 
@@ -110,10 +112,12 @@ class Stage:
         number = self._n_files.get(part, 0)
         self._n_files[part] = number + 1
         path = f"{part}-{number:05d}-{self.name}.parquet"
+        self._paths.append(path)
         return _OpenFile(self._folder, path, part, rows)
 
-    def _close(self, file: "_OpenFile") -> None:
-        self._closed.append(file.close())
+    def _close(self, part: str) -> None:
+        self._closed.append(self._open[part].close())
+        del self._open[part]
 
 
 class _OpenFile:
@@ -142,24 +146,31 @@ class _OpenFile:
         n_bytes = self._folder.size(self._path)
         return StagedFile(self._path, self._part, n_bytes, self.n_rows, self._null_counts)
 
+    def abandon(self) -> None:
+        """Lets go of a file that is not wanted, also when a write to it was broken off."""
+        for part in (self._writer, self._stream):
+            with suppress(OSError, ValueError):
+                part.close()
+
 
 def arrow_table(rows: pl.DataFrame) -> Any:
     """Rows in Arrow's oldest layout, which every reader of Parquet knows."""
     return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def clear_left_stages(folder: TableFolder, committed: Collection[str]) -> None:
+def clear_left_stages(folder: TableFolder, committed: Callable[[], Collection[str]]) -> None:
     """Removes the stages of processes that have ended.
 
     Args:
         folder: The table's.
-        committed: Names of stages that some version of the table holds; only their marker goes.
+        committed: Asks for the names of stages that some version of the table holds; only their
+            marker goes. Asked once those processes have ended, so that their last commit counts.
     """
-    for marker in folder.files(MARKERS):
-        if not _is_left(folder, marker):
-            continue
+    left = [marker for marker in folder.files(MARKERS) if _is_left(folder, marker)]
+    kept = committed() if left else ()
+    for marker in left:
         stage = PurePosixPath(marker).stem
-        if stage not in committed:
+        if stage not in kept:
             for file in folder.files(""):
                 if file.endswith(f"-{stage}.parquet"):
                     folder.delete(file)

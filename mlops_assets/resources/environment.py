@@ -54,7 +54,7 @@ def build_resources(environment: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         PlatformError: a setting is none.
     """
-    home = Path(environment.get("MLOPS_HOME", ".mlops")).absolute()
+    home = Path(environment.get("MLOPS_HOME") or ".mlops").absolute()
     storage = (environment.get("MLOPS_STORAGE_URI") or str(home)).rstrip("/")
     tracking = _tracking_from(environment, home)
     # Where a cluster serves, a sink of its own moves what is logged; here, whoever reads it.
@@ -73,20 +73,16 @@ def build_resources(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _tracking_from(environment: Mapping[str, str], home: Path) -> TrackingResource:
-    ui_url = environment.get("MLOPS_MLFLOW_UI_URL", "http://127.0.0.1:5000")
+    ui_url = environment.get("MLOPS_MLFLOW_UI_URL") or "http://127.0.0.1:5000"
     uri = environment.get("MLOPS_MLFLOW_URI")
+    signing_key = environment.get("MLOPS_SIGNING_KEY") or None
     if uri:
-        return TrackingResource(
-            uri=uri,
-            artifact_root=None,
-            ui_url=ui_url,
-            signing_key=environment.get("MLOPS_SIGNING_KEY"),
-        )
+        return TrackingResource(uri=uri, artifact_root=None, ui_url=ui_url, signing_key=signing_key)
     return TrackingResource(
         uri=f"sqlite:///{home}/mlflow.db",
         artifact_root=f"file://{home}/mlartifacts",
         ui_url=ui_url,
-        signing_key=environment.get("MLOPS_SIGNING_KEY"),
+        signing_key=signing_key,
         key_folder=str(ServingHome.under(home).keys),
     )
 

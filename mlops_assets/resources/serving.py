@@ -120,7 +120,9 @@ def serving_from(
     """
     namespace = environment.get("MLOPS_KSERVE_NAMESPACE")
     if not namespace:
-        return EmbeddedServingResource(home=str(home), url=environment.get("MLOPS_GATEWAY_URL"))
+        return EmbeddedServingResource(
+            home=str(home), url=environment.get("MLOPS_GATEWAY_URL") or None
+        )
     modes: dict[str, _Mode] = {mode: mode for mode in get_args(_Mode)}
     mode = environment.get("MLOPS_KSERVE_MODE") or "Standard"
     if mode not in modes:

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 _DURATION = re.compile(r"^(\d+)\s*([smhdw])$")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST = timedelta(days=36_500)  # so that the moment which lies as long ago is a date
 
 
 class Document(BaseModel):
@@ -60,7 +61,10 @@ def _read_duration(value: Any) -> Any:
     match = _DURATION.match(value.strip())
     if match is None:
         raise ValueError("a whole number and a unit of s, m, h, d or w, such as 7d")
-    return timedelta(seconds=int(match[1]) * _UNIT_SECONDS[match[2]])
+    seconds = int(match[1]) * _UNIT_SECONDS[match[2]]
+    if seconds > _LONGEST.total_seconds():
+        raise ValueError(f"at most {_LONGEST.days}d")
+    return timedelta(seconds=seconds)
 
 
 def write_duration(value: timedelta) -> str:
@@ -68,9 +72,11 @@ def write_duration(value: timedelta) -> str:
 
     >>> write_duration(timedelta(days=7)), write_duration(timedelta(seconds=90))
     ('1w', '90s')
+    >>> write_duration(timedelta(0))
+    '0s'
     """
     seconds = int(value.total_seconds())
-    unit = next(u for u in "wdhms" if seconds % _UNIT_SECONDS[u] == 0)
+    unit = next(u for u in "wdhms" if seconds % _UNIT_SECONDS[u] == 0) if seconds else "s"
     return f"{seconds // _UNIT_SECONDS[unit]}{unit}"
 
 
@@ -80,7 +86,7 @@ Duration = Annotated[
     PlainSerializer(write_duration, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": _DURATION.pattern, "examples": ["7d", "1h"]}),
 ]
-"""A length of time: a whole number and a unit of s, m, h, d or w."""
+"""A length of time: a whole number and a unit of s, m, h, d or w; 36500d at most."""
 
 
 def _require_zone(name: str) -> str:
@@ -95,12 +101,14 @@ TimeZone = Annotated[str, AfterValidator(_require_zone)]
 """An IANA time zone."""
 
 _IMPORT_PATH = r"^[A-Za-z_][\w.]*[.:][A-Za-z_]\w*$"
-_IDENTIFIER = r"^[a-z][a-z0-9_]{0,39}$"
+_IDENTIFIER = r"^[a-z]([a-z0-9_]{0,38}[a-z0-9])?$"
 _OWNER = r"^(team:[\w.\-]+|[^@\s]+@[^@\s]+\.[^@\s]+)$"
 
 PATTERN_WORDS = {
     _IMPORT_PATH: "an import path such as package.module:name",
-    _IDENTIFIER: "lower-case letters, digits and _, the first a letter, at most 40",
+    _IDENTIFIER: (
+        "lower-case letters, digits and _, the first a letter, the last no _, at most 40"
+    ),
     _OWNER: "team:<name> or an e-mail address",
 }
 """What each pattern means, for those who meet it in an error."""

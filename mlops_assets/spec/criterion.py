@@ -93,6 +93,11 @@ class CriterionSpec(Document):
         """The name in force."""
         return self.name or self.metric
 
+    @property
+    def has_direction(self) -> bool:
+        """Whether a higher or a lower value is the better one, declared or by default."""
+        return self.better != "same" and (self.better is not None or self.metric != "score_mean")
+
     @model_validator(mode="after")
     def _fields_fit_metric(self) -> "CriterionSpec":
         problems = [*self._misplaced(), *self._direction_problems(), *self._bound_problems()]
@@ -126,9 +131,13 @@ class CriterionSpec(Document):
     def _bound_problems(self) -> list[FieldProblem]:
         problems = []
         bounds = (self.minimum, self.maximum)
-        if self.metric in _NO_BOUNDS and bounds != (None, None):
+        if self.metric in _NO_BOUNDS:
             allowed = f"only a margin with metric {self.metric}"
-            problems.append(FieldProblem(("maximum",), self.maximum, allowed))
+            problems += [
+                FieldProblem((name,), bound, allowed)
+                for name, bound in zip(("minimum", "maximum"), bounds, strict=True)
+                if bound is not None
+            ]
         if self.metric in _ONE_ARMED and self.margin is not None:
             allowed = f"only a maximum with metric {self.metric}"
             problems.append(FieldProblem(("margin",), self.margin, allowed))

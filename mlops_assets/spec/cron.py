@@ -92,10 +92,8 @@ def require_cron(text: str) -> str:
             f"five fields, minute hour day month weekday, such as '0 6 * * 1'; found {len(fields)}"
         )
     numbers = [rule.read(value) for rule, value in zip(_FIELDS, fields, strict=True)]
-    days, months, any_weekday = numbers[2], numbers[3], fields[4] == "*"
-    if any_weekday and not any(
-        day <= _LONGEST_MONTHS[month - 1] for day, month in product(days, months)
-    ):
+    days, months = numbers[2], numbers[3]  # Dagster asks so of them whatever the weekday is
+    if not any(day <= _LONGEST_MONTHS[month - 1] for day, month in product(days, months)):
         raise ValueError(f"a day that exists; no month {fields[3]} has a day {fields[2]}")
     return text
 

@@ -46,7 +46,14 @@ class PartitionsSpec(Document):
     every: Literal["day", "week", "month"]
     """Length of one partition."""
     start: date = Field(strict=False)
-    """First day of the first partition."""
+    """First day of the first partition; with month the first of one."""
+
+    @model_validator(mode="after")
+    def _months_begin_on_the_first(self) -> "PartitionsSpec":
+        if self.every == "month" and self.start.day != 1:
+            allowed = "the first day of a month with every: month"
+            raise refusal([FieldProblem(("start",), str(self.start), allowed)])
+        return self
 
 
 class SourceSpec(Document):

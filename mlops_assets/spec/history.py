@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from pydantic import Field, model_validator
 
-from mlops_assets.spec.base import Document, Duration, FieldProblem, refusal
+from mlops_assets.spec.base import Document, Duration, FieldProblem, refusal, write_duration
 from mlops_assets.spec.data import SourceSpec
 
 
@@ -30,5 +30,7 @@ class HistorySpec(Document):
     def _one_time_of_truth(self) -> "HistorySpec":
         if self.truth_column is not None and self.truth_delay:
             allowed = "only without truth_column, which tells it row by row"
-            raise refusal([FieldProblem(("truth_delay",), str(self.truth_delay), allowed)])
+            raise refusal(
+                [FieldProblem(("truth_delay",), write_duration(self.truth_delay), allowed)]
+            )
         return self

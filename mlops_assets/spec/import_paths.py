@@ -71,6 +71,16 @@ def resolve(path: str) -> Resolved | str:
     return f"a name that module {module} has{suggestion(name, public)}"
 
 
+def source_file(path: str) -> Path | None:
+    """The file of the module that `package.module:name` names; None when there is none.
+
+    Of a compiled module it is the library, whose content tells versions apart as well.
+    """
+    found = _find_module(path.replace(":", ".").rpartition(".")[0])
+    file = None if isinstance(found, str) or not found.origin else Path(found.origin)
+    return file if file is not None and file.is_file() else None
+
+
 def argument_problems(
     node: ast.FunctionDef | ast.AsyncFunctionDef, given: Collection[str]
 ) -> tuple[list[str], list[str], list[str]]:

@@ -1,6 +1,7 @@
 """The operations part of a model document: serving, schedule and Kubernetes resources."""
 
 import functools
+from collections.abc import Collection
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
@@ -42,16 +43,23 @@ class ServingSpec(Document):
     """Pods at most (cluster)."""
     ready_timeout_seconds: int = Field(60, ge=1, le=3600)
     """How long a new revision may take until it answers its probe."""
-    cpu: str = "500m"
+    cpu: Cpu = "500m"
     """CPU that a predictor asks for and may use."""
-    memory: str = "512Mi"
+    memory: Memory = "512Mi"
     """Memory that a predictor asks for and may use."""
     prediction_log: PredictionLogSpec = PredictionLogSpec()
     """What is kept of each prediction."""
 
+    @model_validator(mode="after")
+    def _room_to_scale(self) -> "ServingSpec":
+        if self.maximum_replicas < self.minimum_replicas:
+            allowed = f"at least minimum_replicas, {self.minimum_replicas}"
+            raise refusal([FieldProblem(("maximum_replicas",), self.maximum_replicas, allowed)])
+        return self
+
 
 class ScheduleSpec(Document):
-    """When the whole pipeline runs by itself."""
+    """When a run begins by itself."""
 
     cron: Annotated[str, AfterValidator(require_cron)]
     """Cron expression of five fields: minute, hour, day of month, month, day of week."""
@@ -90,8 +98,13 @@ class StepResources(Document):
 
     @model_validator(mode="after")
     def _grows_from_something(self) -> "StepResources":
-        if self.maximum_memory is not None and self.memory is None:
+        if self.maximum_memory is None:
+            return self
+        if self.memory is None:
             raise refusal([FieldProblem(("memory",), None, "an amount, as maximum_memory is set")])
+        if memory_bytes(self.maximum_memory) < memory_bytes(self.memory):
+            allowed = f"an amount of at least memory, {self.memory}"
+            raise refusal([FieldProblem(("maximum_memory",), self.maximum_memory, allowed)])
         return self
 
     def to_dagster_k8s(self) -> dict[str, Any]:
@@ -116,7 +129,8 @@ class KubernetesSpec(Document):
     """The pods that run this model's steps. Ignored on one machine."""
 
     step_pods: bool = False
-    """Whether each step runs in a pod of its own; otherwise all run in the run's pod."""
+    """Whether each step of a run of the model's job has a pod of its own; otherwise all share the
+    run's, as they do when the dataset is refreshed or the model is retrained."""
     run: StepResources = StepResources()
     """Resources of the run's pod. Without step_pods it gets the largest of these and of the
     steps' amounts, and what any of them says of nodes, since all of them run in it."""
@@ -124,10 +138,13 @@ class KubernetesSpec(Document):
     """Resources of single steps, by asset name."""
 
     def run_resources(self) -> StepResources:
-        """What the run's pod asks for."""
-        if self.step_pods:
-            return self.run
-        return functools.reduce(_larger, self.steps.values(), self.run)
+        """What the pod of a run of the model's job asks for."""
+        return self.run if self.step_pods else self.pod_of(self.steps)
+
+    def pod_of(self, steps: Collection[str]) -> StepResources:
+        """What a pod asks for in which these steps run: the largest amounts of `run` and theirs."""
+        declared = (found for step, found in self.steps.items() if step in steps)
+        return functools.reduce(_larger, declared, self.run)
 
 
 def _larger(one: StepResources, other: StepResources) -> StepResources:

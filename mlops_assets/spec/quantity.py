@@ -1,4 +1,4 @@
-"""Amounts of memory in Kubernetes' notation."""
+"""Amounts of memory and CPU in Kubernetes' notation."""
 
 import re
 from typing import Annotated
@@ -29,6 +29,9 @@ def split_quantity(quantity: str) -> tuple[float, str]:
 
     >>> split_quantity("1.5Gi")
     (1.5, 'Gi')
+
+    Raises:
+        ValueError: it is none.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", quantity)
     if found is None or found[2] not in _UNITS:

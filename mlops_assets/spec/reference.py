@@ -63,7 +63,7 @@ with its line. Beside `type` and `attributes`, Dagster's own `requirements`, `po
 
 - Values are never converted: `"2"` and `"1e3"` are text, `2` is a number. YAML 1.1 reads `yes`,
   `no`, `on` and `off` as true and false, so put such words in quotes where text belongs.
-- A duration is a whole number and a unit of `s`, `m`, `h`, `d` or `w`: `7d`.
+- A duration is a whole number and a unit of `s`, `m`, `h`, `d` or `w`: `7d`; at most `36500d`.
 - An import path is `package.module:name`. Nothing is imported while documents are loaded.
 - A column is named as in the data; names with spaces or signs are put in quotes where YAML asks.
 - Plain text may hold templates such as `"{{{{ env.DATA_URL }}}}"`, which Dagster fills in.

@@ -17,6 +17,7 @@ from mlops_assets.spec.base import (
     FieldProblem,
     TimeZone,
     refusal,
+    write_duration,
 )
 from mlops_assets.spec.criterion import CriterionSpec
 
@@ -200,7 +201,7 @@ class RolloutSpec(Document):
         watch, standby = self.watch.duration, self.warm_standby
         if watch is not None and standby is not None and standby < watch and self.watch.revert:
             allowed = "at least as long as watch.duration, or there is nothing to revert to"
-            problems.append(FieldProblem(("warm_standby",), str(standby), allowed))
+            problems.append(FieldProblem(("warm_standby",), write_duration(standby), allowed))
         return problems
 
     def _bandit_problems(self) -> list[FieldProblem]:
@@ -213,7 +214,7 @@ class RolloutSpec(Document):
         named = {criterion.title: criterion for criterion in self.criteria or []}
         chosen = named.get(self.bandit.criterion)
         with_mean = ("error_ratio", "score_mean", "quality", "function")
-        if chosen is None or chosen.metric not in with_mean or chosen.better == "same":
+        if chosen is None or chosen.metric not in with_mean or not chosen.has_direction:
             allowed = "the name of a criterion with a mean and a direction (lower or higher)"
             found = self.bandit.criterion
             return [FieldProblem(("bandit", "criterion"), found, allowed)]

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
@@ -36,6 +38,49 @@ def test_an_edit_of_the_source_function_makes_the_dataset_stale() -> None:
     flights = "mlops_assets.defs.flight_delay.source:load_flights"
     assert version(flights) == version(flights)
     assert version("not_a_module.at_all:load") != version(flights)
+
+
+def test_a_function_is_found_without_running_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading the documents imported the packages above a function, and failed when they did."""
+    package = tmp_path / "visits_of_a_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "source.py").write_text("def load(): ...")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def version() -> str:
+        function = "visits_of_a_test.source:load"
+        return code_version(churn_spec(source={"python": {"function": function}}), "dataset")
+
+    before = version()
+    (package / "source.py").write_text("def load(): return 1")
+    assert version() != before
+
+
+def test_a_source_that_is_not_utf_8_has_a_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It kept the code location from loading, as a compiled module did."""
+    text = "# coding: latin-1\ndef load(): return 'café'"
+    (tmp_path / "cafes_of_a_test.py").write_bytes(text.encode("latin-1"))
+    monkeypatch.syspath_prepend(tmp_path)
+    with_source = churn_spec(source={"python": {"function": "cafes_of_a_test:load"}})
+    assert code_version(with_source, "dataset") != code_version(churn_spec(), "dataset")
+
+
+def test_an_edit_of_an_estimator_of_ones_own_makes_the_model_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "estimators_of_a_test.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = churn_spec(model={"estimator": "estimators_of_a_test.Own"})
+    versions = []
+    for text in ("class Own: ...", "class Own: ...", "class Own: x = 1"):
+        module.write_text(text)
+        versions.append(code_version(spec, "trained_model"))
+    assert versions[0] == versions[1] != versions[2]
 
 
 def test_the_image_of_a_run_is_the_one_that_its_pod_was_made_from() -> None:

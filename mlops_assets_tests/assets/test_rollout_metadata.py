@@ -7,7 +7,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.assets.rollout_metadata import criterion_checks, rollout_metadata
+from mlops_assets.assets.rollout_metadata import (
+    criterion_checks,
+    rollout_metadata,
+    shadow_metadata,
+)
+from mlops_assets.rollout.history import Reading
+from mlops_assets.rollout.shadow_report import Difference, ShadowReport
 from mlops_assets_tests.rollout.scenes import Scene, harmful, policy_of, undecided
 
 KEY = dg.AssetKey(["churn", "inference_service"])
@@ -40,6 +46,20 @@ def test_a_step_shows_its_reason_its_numbers_and_a_plot_that_grows_with_its_crit
         png_size(rollout_metadata(each.state)["rollout/plot"]) for each in (one, two)
     )
     assert of_two > of_one
+
+
+def test_what_callers_wrote_cannot_break_a_table() -> None:
+    scene = Scene()
+    scene.until("watching")
+    state = scene.state
+    reading = Reading(criterion="error_ratio[a|b]", test="margin", verdict="healthy", reason="-")
+    judged = state.history[-1].model_copy(update={"readings": (reading,)})
+    shown = rollout_metadata(state.model_copy(update={"history": (judged,)}))
+    assert "| error_ratio[a/b] | margin |" in str(shown["rollout/criteria"].value)
+    other = Difference(prediction_id="1|2", stable="yes|no", challenger="no", apart=None)
+    report = ShadowReport(n_pairs=1, agreement_ratio=0.0, mean_apart=None, differences=(other,))
+    lines = str(shadow_metadata(report)["shadow/differences"].value).splitlines()
+    assert lines[-1] == "| `1/2` | yes/no | no | – |"
 
 
 def test_what_was_proven_stays_shown_when_the_next_phase_has_judged_nothing_yet() -> None:

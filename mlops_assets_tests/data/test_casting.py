@@ -27,6 +27,7 @@ DAY = datetime(2013, 1, 1, tzinfo=UTC)
         pytest.param("integer", str(2**63), None, id="an_integer_too_large"),
         pytest.param("integer", float(LARGEST_WHOLE), LARGEST_WHOLE, id="the_largest_exact_float"),
         pytest.param("integer", float(LARGEST_WHOLE) * 2, None, id="a_float_that_is_not_exact"),
+        pytest.param("integer", f"{2**53 + 1}.0", None, id="a_text_that_a_float_would_round"),
         pytest.param("integer", DAY, None, id="a_time_is_no_integer"),
         pytest.param("integer", True, 1, id="a_boolean_as_an_integer"),
         pytest.param("number", "1,5", None, id="a_decimal_comma_is_no_number"),

@@ -56,6 +56,13 @@ def test_times_are_read_from_any_column_of_times(column: pl.Series, expected: da
     assert past.select(truth_times(past, spec())).collect().item() == expected
 
 
+def test_times_in_text_are_read_as_the_snapshot_reads_them() -> None:
+    """The first one told the format of all: rows with another one were left out without a word."""
+    texts = ["01 10:00:00", "01T10:00:00Z", "01T12:00:00+02:00", "01", "01 10:00"]
+    past = pl.LazyFrame({"at": [f"2024-03-{text}" for text in texts], "churned": ["yes"] * 5})
+    assert rows_as_known(past, spec(), NOON).collect().height == 5
+
+
 def test_what_has_no_times_cannot_be_played() -> None:
     with pytest.raises(HistoryError, match="only a model with time_column"):
         rows_as_known(rows(NOON), churn_spec(), NOON)

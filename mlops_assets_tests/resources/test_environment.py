@@ -27,6 +27,17 @@ def test_without_a_word_everything_lies_in_the_home(tmp_path: Path) -> None:
     assert made["tracking"].artifact_root == f"file://{tmp_path}/mlartifacts"
 
 
+def test_a_variable_without_a_value_is_none_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty home was the working folder itself, an empty key a file of no name."""
+    monkeypatch.chdir(tmp_path)
+    empty = dict.fromkeys([*CLUSTER, "MLOPS_SIGNING_KEY", "MLOPS_GATEWAY_URL"], "")
+    made, expected = build_resources(empty), build_resources({})
+    for name in ("lake", "records", "tracking", "serving", "predictions"):
+        assert made[name] == expected[name]
+
+
 def test_a_cluster_keeps_everything_in_object_storage_and_leaves_artifacts_to_mlflow() -> None:
     made = build_resources(CLUSTER)
     assert made["lake"] == LakeResource(root="s3://bucket/platform/lake")

@@ -1,5 +1,5 @@
 import doctest
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -26,12 +26,26 @@ def test_what_is_no_whole_number_and_unit_is_no_duration(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "fits"), [("36500d", True), ("36501d", False), ("9" * 30 + "d", False)]
+)
+def test_a_duration_leads_to_a_date(text: str, fits: bool) -> None:
+    """Longer ones ended in an OverflowError, here or where they were taken from a date."""
+    if fits:
+        assert datetime(2026, 1, 1, tzinfo=UTC) - DURATION.validate_python(text) < datetime.now(UTC)
+        return
+    with pytest.raises(ValidationError, match="at most 36500d"):
+        DURATION.validate_python(text)
+
+
+@pytest.mark.parametrize(
     ("kind", "text", "fits"),
     [
         (Identifier, "a", True),
         (Identifier, "a" * 40, True),
         (Identifier, "a" * 41, False),
         (Identifier, "1a", False),
+        (Identifier, "a_b", True),
+        (Identifier, "a_", False),  # with dashes no name of Kubernetes'
         (Identifier, "flight-delay", False),
         (ImportPath, "package.module:name", True),
         (ImportPath, "package.module.name", True),

@@ -46,6 +46,7 @@ def test_expressions_that_come_true_pass(text: str) -> None:
         ("1,,2 * * * *", "minute"),
         ("* 22-2 * * *", "hour"),
         ("0 0 30 2 *", "no month 2 has a day 30"),
+        ("0 0 30 2 mon", "no month 2 has a day 30"),
         ("0 0 31 4,6 *", "no month 4,6 has a day 31"),
     ],
 )

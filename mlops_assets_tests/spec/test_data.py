@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from mlops_assets.spec import ColumnContract, FeaturesSpec, SourceSpec
+from mlops_assets.spec.data import PartitionsSpec
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,14 @@ def test_rules_of_a_column_fit_its_type(fields: dict[str, Any], problem: str | N
 def test_a_source_is_exactly_one_of_path_sql_and_python(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="exactly one of path, sql and python"):
         SourceSpec.model_validate(fields)
+
+
+def test_partitions_of_a_month_begin_on_the_first() -> None:
+    """Dagster's first partition is the next month then, and the rows before it were in none."""
+    PartitionsSpec.model_validate({"every": "month", "start": "2013-01-01"})
+    PartitionsSpec.model_validate({"every": "week", "start": "2013-01-15"})
+    with pytest.raises(ValidationError, match=r"start: found '2013-01-15'.*first day of a month"):
+        PartitionsSpec.model_validate({"every": "month", "start": "2013-01-15"})
 
 
 def test_values_are_not_made_of_other_types() -> None:

@@ -7,6 +7,7 @@ from mlops_assets.spec.operations import (
     KubernetesSpec,
     PredictionLogSpec,
     ScheduleSpec,
+    ServingSpec,
     StepResources,
 )
 
@@ -39,6 +40,28 @@ def test_an_amount_that_is_none_and_growth_from_nothing_are_refused() -> None:
     for fields in ({"memory": "4 GB"}, {"cpu": "two"}, {"maximum_memory": "8Gi"}):
         with pytest.raises(ValidationError, match="an amount"):
             StepResources.model_validate(fields)
+
+
+def test_memory_does_not_grow_to_less() -> None:
+    assert StepResources(memory="1Gi", maximum_memory="1Gi").maximum_memory == "1Gi"
+    with pytest.raises(ValidationError, match=r"maximum_memory: found '1Gi'.*at least memory, 2Gi"):
+        StepResources(memory="2Gi", maximum_memory="1Gi")
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"minimum_replicas": 4}, "maximum_replicas: found 3, allowed: at least minimum_replicas"),
+        ({"cpu": "half"}, "an amount of CPU"),
+        ({"memory": "512 MB"}, "an amount of memory"),
+    ],
+)
+def test_a_service_that_no_cluster_takes_is_refused(
+    fields: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        ServingSpec.model_validate(fields)
+    ServingSpec.model_validate({"minimum_replicas": 3, "cpu": "2", "memory": "1.5Gi"})
 
 
 def test_placement_goes_to_the_pod() -> None:

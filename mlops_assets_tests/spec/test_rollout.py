@@ -72,7 +72,14 @@ def test_an_unknown_strategy_gets_a_suggestion(write: Write) -> None:
         ({"metric": "latency", "better": "higher"}, "lower with metric latency"),
         ({"metric": "latency", "quality": "accuracy"}, "only with metric quality"),
         ({"metric": "latency", "slice_by": "plan"}, "only with metric error_ratio"),
-        ({"metric": "prediction_distribution", "maximum": 0.5}, "only a margin"),
+        (
+            {"metric": "prediction_distribution", "maximum": 0.5},
+            "maximum: found 0.5.*only a margin",
+        ),
+        (
+            {"metric": "prediction_distribution", "minimum": 0.5},
+            "minimum: found 0.5.*only a margin",
+        ),
         ({"metric": "prediction_distribution", "on_harm": "roll_back"}, "a better model differs"),
         ({"metric": "disagreement", "margin": 0.1}, "only a maximum"),
         ({"metric": "score_mean", "minimum": 2.0, "maximum": 1.0}, "at most the maximum, 1"),
@@ -97,6 +104,7 @@ def test_nothing_to_judge_by_is_refused() -> None:
 
 def test_the_former_version_outlives_the_watch() -> None:
     short = {"watch": {"duration": "2h"}, "warm_standby": "1h"}
+    assert "warm_standby: found '1h'" in refused(**short)
     assert "there is nothing to revert to" in refused(**short)
     assert RolloutSpec.model_validate(short | {"warm_standby": "2h"}).warm_standby == timedelta(
         hours=2
@@ -113,6 +121,14 @@ def test_the_former_version_outlives_the_watch() -> None:
                 "strategy": "ab_test",
                 "bandit": {"criterion": "latency"},
                 "criteria": [{"metric": "latency"}],
+            },
+            "with a mean and a direct",
+        ),
+        (
+            {
+                "strategy": "ab_test",
+                "bandit": {"criterion": "score_mean"},
+                "criteria": [{"metric": "score_mean"}],  # same by default: taken for lower
             },
             "with a mean and a direct",
         ),

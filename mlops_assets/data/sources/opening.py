@@ -35,12 +35,13 @@ def open_source(spec: SourceSpec, *, base: Path) -> SourceRows:
     if spec.python is not None:
         return open_python(spec.python)
     facts = {"source": spec.path or ""}
-    if format_of(spec, base=base) == "delta":
+    kind = format_of(spec, base=base)
+    if kind == "delta":
         rows = open_delta(spec, base=base)
         return replace(rows, facts={**facts, **rows.facts})
     files = find_files(spec, base=base)
     before = fingerprint_of(spec, files)
-    rows = open_csv(spec, files) if format_of(spec, base=base) == "csv" else open_parquet(files)
+    rows = open_csv(spec, files) if kind == "csv" else open_parquet(files)
     return replace(
         rows,
         facts={**facts, **({"n_files": str(len(files))} if len(files) > 1 else {}), **rows.facts},

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+from mlops_assets.data.casting import LARGEST_WHOLE
 from mlops_assets.data.column_types import common_schema
 from mlops_assets.data.scratch import new_scratch_folder
 from mlops_assets.data.source_rows import SourceRows
@@ -97,16 +98,24 @@ def _frame(names: Sequence[str], rows: Sequence[Sequence[object]]) -> pl.DataFra
 
 
 def _column(name: str, values: list[object]) -> pl.Series:
+    values = [bytes(value) if isinstance(value, memoryview) else value for value in values]
     kinds = {type(value) for value in values if value is not None}
     if not kinds:
         return pl.Series(name, values, pl.Null)
-    if kinds <= {float, int, Decimal} and kinds != {int}:
+    if kinds <= {float, int, Decimal} and kinds != {int} and not any(map(_is_rounded, values)):
         numbers = [None if value is None else float(value) for value in values]  # type: ignore[arg-type]
         return pl.Series(name, numbers, pl.Float64)
     for plain in ({str}, {bool}, {int}, {datetime}, {date}, {bytes}):
         if kinds == plain:
             return _plain(name, values)
     return pl.Series(name, [_text(value) for value in values], pl.String)
+
+
+def _is_rounded(value: object) -> bool:
+    """Whether floating point would change digits of a number before its point."""
+    if isinstance(value, Decimal) and not value.is_finite():
+        return False
+    return isinstance(value, int | Decimal) and not -LARGEST_WHOLE <= value <= LARGEST_WHOLE
 
 
 def _plain(name: str, values: list[object]) -> pl.Series:

@@ -49,8 +49,10 @@ def fingerprint(*, simulated_rows: int, seed: int) -> str:
     survey = _survey()
     if survey is not None:
         return f"survey {source_fingerprint(survey, base=Path.cwd())}"
-    code = hashlib.sha256(Path(__file__).with_name("simulator.py").read_bytes()).hexdigest()
-    return f"simulated {simulated_rows} rows, seed {seed}, code {code}"
+    code = hashlib.sha256()
+    for module in ("layout.py", "simulator.py"):
+        code.update(Path(__file__).with_name(module).read_bytes())
+    return f"simulated {simulated_rows} rows, seed {seed}, code {code.hexdigest()}"
 
 
 load_sessions.fingerprint = fingerprint  # type: ignore[attr-defined]  # asked by the data layer

@@ -1,4 +1,5 @@
 import sqlite3
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,24 @@ def test_the_type_of_a_column_holds_all_its_values(
     rows = query().frame.collect()
     assert (rows.schema["value"], rows["value"].to_list()) == (dtype, read)
     assert rows["id"].to_list() == list(range(len(values)))
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        pytest.param([Decimal("1.5"), 2], [1.5, 2.0], id="decimals_are_numbers"),
+        pytest.param([Decimal("NaN"), Decimal(1)], [None, 1.0], id="nan_is_a_number"),
+        pytest.param(
+            [Decimal(2**53 + 1), Decimal(2**53)], [str(2**53 + 1), str(2**53)], id="long_ids"
+        ),
+        pytest.param([2**53 + 1, 0.5], [str(2**53 + 1), "0.5"], id="long_integers_and_numbers"),
+        pytest.param([memoryview(b"x"), None], [b"x", None], id="bytes_of_postgresql"),
+    ],
+)
+def test_what_drivers_answer_keeps_its_digits(values: list[Any], read: list[Any]) -> None:
+    """Identifiers of NUMERIC(20) were rounded, and two of them became one."""
+    column = sql._column("x", values)
+    assert (column.fill_nan(None) if column.dtype.is_float() else column).to_list() == read
 
 
 def test_a_query_without_rows_has_its_columns(database: sqlite3.Connection) -> None:

@@ -1,7 +1,9 @@
+import hashlib
 from pathlib import Path
 
 import pytest
 
+from mlops_assets.defs.music_therapy import layout, simulator
 from mlops_assets.defs.music_therapy.layout import COLUMNS
 from mlops_assets.defs.music_therapy.simulator import simulate_sessions
 from mlops_assets.defs.music_therapy.source import fingerprint, load_sessions
@@ -54,3 +56,12 @@ def test_fingerprint_follows_the_survey_and_the_arguments(
     simulated = fingerprint(simulated_rows=50, seed=1)
     assert simulated != real
     assert simulated != fingerprint(simulated_rows=50, seed=2)
+
+
+def test_fingerprint_follows_the_code_that_sessions_are_made_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The words of answers stand in a module of their own, which it did not see."""
+    monkeypatch.delenv("MUSIC_THERAPY_DATA", raising=False)
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (layout, simulator))
+    assert hashlib.sha256(code).hexdigest() in fingerprint(simulated_rows=50, seed=1)
