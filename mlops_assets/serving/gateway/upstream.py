@@ -16,6 +16,7 @@ from typing import Protocol
 from mlops_assets.serving.protocol.http import TextHeaders
 
 _CHUNK_BYTES = 262_144
+_SENT_AT_ONCE_BYTES = 65_536  # a third of what a Unix socket takes when nothing waits in it
 _SWEEP_SECONDS = 0.25
 # A thread that is about to send must not find the number of a closed socket taken by another one.
 _CLOSE_SECONDS = 1.0
@@ -80,12 +81,16 @@ class _Connection:
         self._buffer = b""
         self._head: _Head | None = None
         self._rest = memoryview(b"")  # of the request, still to be sent
+        self._is_sent = True  # the whole request
         self._is_open = True
         loop.add_reader(to.fileno(), self._read)
 
     def ask(self, request: bytes, asking: Asking, timeout_seconds: float) -> bool:
         """Send a request, in any thread. False: it is lost, and nobody else will say so."""
         self.latest = time.monotonic() + timeout_seconds
+        self._is_sent = (
+            len(request) <= _SENT_AT_ONCE_BYTES
+        )  # or the answer could come before we know
         self._asking.append(asking)
         try:
             n_sent = self._socket.send(request)
@@ -93,7 +98,8 @@ class _Connection:
             n_sent = 0
         except OSError:
             return self._take() is None
-        if n_sent < len(request):
+        self._is_sent = n_sent == len(request)
+        if not self._is_sent:
             self._loop.call_soon_threadsafe(self._send_rest, request[n_sent:])
         return self._is_open or self._take() is None
 
@@ -117,6 +123,7 @@ class _Connection:
             self.end()
             return
         if not self._rest:
+            self._is_sent = True
             self._loop.remove_writer(self._socket.fileno())
 
     def _read(self) -> None:
@@ -146,7 +153,8 @@ class _Connection:
     def _settle(self, reply: UpstreamReply) -> None:
         self._buffer, self._head = b"", None
         asking = self._take()
-        if asking is None or ("connection", "close") in reply.headers:
+        # An answer may come before its request is sent; the next one would end up in its body.
+        if asking is None or not self._is_sent or ("connection", "close") in reply.headers:
             self.end()
         else:
             self._upstream.keep(self)
@@ -213,7 +221,10 @@ class Upstream:
             connection = self._idle.pop()
         except IndexError:
             return False
-        return connection.ask(request, asking, timeout_seconds)
+        if connection.ask(request, asking, timeout_seconds):
+            return True
+        self._loop.call_soon_threadsafe(connection.end)
+        return False
 
     async def send(self, request: bytes, timeout_seconds: float) -> UpstreamReply:
         """One exchange. A kept connection that the other side closed is replaced once.

@@ -1,12 +1,16 @@
 """Requests to a revision's process: answered, lost or too late, and exactly one of these."""
 
 import asyncio
+import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
+from mlops_assets.serving.eager import make_loop
 from mlops_assets.serving.gateway.upstream import (
     Upstream,
     UpstreamLostError,
@@ -171,3 +175,53 @@ def test_no_process_at_all(tmp_path: Path) -> None:
             await Upstream(tmp_path / "nothing").send(request(b""), SECONDS)
 
     asyncio.run(main())
+
+
+def test_a_connection_whose_request_was_not_all_sent_is_not_used_again(tmp_path: Path) -> None:
+    """Who refuses a path answers before the body is there; the next request is no part of it."""
+    path, heads = tmp_path / "socket", []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(reply(b"refused"))
+
+    async def main() -> None:
+        async with await asyncio.start_unix_server(refuse, path):
+            upstream = Upstream(path)
+            for body in (b"a" * OF_MANY_PIECES, b"b"):
+                assert (await upstream.send(request(body), SECONDS)).body == b"refused"
+            upstream.close()
+
+    asyncio.run(main())
+    assert [head.split(b"content-length: ")[1].split(b"\r")[0] for head in heads] == [
+        b"5000000",
+        b"1",
+    ]
+
+
+def test_a_kept_connection_whose_end_nobody_was_told_of_is_closed(tmp_path: Path) -> None:
+    """uvloop ends its watch when an answer and an error (a body that nobody read) come at once."""
+
+    async def main() -> None:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(tmp_path / "socket"))
+            listening.listen()
+            upstream = Upstream(tmp_path / "socket")
+            n_open = psutil.Process().num_fds()
+            for _ in range(5):
+                sending = asyncio.ensure_future(upstream.send(request(b"a"), SECONDS))
+                process, _address = await asyncio.to_thread(listening.accept)
+                await asyncio.to_thread(process.recv, 1, socket.MSG_PEEK)  # it stays unread
+                process.send(reply(b"refused"))
+                process.close()
+                assert (await sending).body == b"refused"
+                await asyncio.sleep(0)
+                assert not upstream.ask(request(b"b"), Asked(), SECONDS)
+            deadline = time.monotonic() + 30
+            while psutil.Process().num_fds() > n_open:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+            upstream.close()
+
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(main())
