@@ -196,6 +196,16 @@ def test_headers_that_are_too_much_or_nonsense_are_refused(
         assert answer.status in statuses
 
 
+@pytest.mark.parametrize("query", ["a=1&b=%20", "für", "名前"])
+def test_a_query_of_whatever_letters_is_no_mistake(target: Target, query: str) -> None:
+    first, rest = request_bytes("POST", PREDICT, BODY, headers=JSON).split(b" HTTP", 1)
+    with connected(target.port) as wire:
+        wire.send(first + f"?{query}".encode() + b" HTTP" + rest)
+        answer = wire.answer()
+        assert answer is not None
+        assert answer.status == 200
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -27,7 +27,7 @@ class Witness:
 
     def _predict(self) -> None:
         with httpx.Client(trust_env=False, timeout=_TIMEOUT_SECONDS) as client:
-            while not self._done.wait(_PAUSE_SECONDS):
+            while True:
                 started = time.monotonic()
                 try:
                     answer = client.post(self._url, json={"instances": [self._row]})
@@ -36,6 +36,8 @@ class Witness:
                 except httpx.HTTPError as error:
                     self.problems.append(repr(error))
                 self.seconds.append(time.monotonic() - started)
+                if self._done.wait(_PAUSE_SECONDS):
+                    return
 
     def start(self) -> None:
         """Begin."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from http import HTTPStatus
+from string import punctuation
 from urllib.parse import quote
 
 from mlops_assets.serving.eager import Arrival
@@ -286,9 +287,9 @@ class GatewayApp:
 
 
 def _target(scope: Scope) -> str:
-    """Path and query, as they are sent on."""
+    """Path and query, as they are sent on: in ASCII, as a request's first line has to be."""
     path, query = quote(scope.path, safe="/:"), scope.query_string
-    return f"{path}?{query}" if query else path
+    return f"{path}?{quote(query, safe=punctuation)}" if query else path
 
 
 def find_service(path: str) -> str | None:

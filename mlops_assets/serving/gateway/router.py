@@ -9,6 +9,7 @@ from mlops_assets.kserve.manifest import ENTITY_KEY
 from mlops_assets.serving.gateway.entity import find_entity
 from mlops_assets.serving.gateway.mirror import Copy, Mirror
 from mlops_assets.serving.gateway.replica import Replica
+from mlops_assets.serving.gateway.request_id import find_id
 from mlops_assets.serving.gateway.routing import (
     STICKY_HEADER,
     STICKY_SALT,
@@ -30,11 +31,7 @@ from mlops_assets.serving.prediction_log.failures import FailureLog, failure_of,
 from mlops_assets.serving.prediction_log.records import LOST
 from mlops_assets.serving.protocol.http import TextHeaders
 from mlops_assets.serving.protocol.refusal import RequestError
-from mlops_assets.serving.protocol.rsgi import (
-    HeaderValues,
-    RequestHeaders,
-    make_id,
-)
+from mlops_assets.serving.protocol.rsgi import HeaderValues, RequestHeaders
 
 UNLOGGED_HEADER = "x-prediction-log"
 _FORWARDED = ("content-type", "content-encoding", "inference-header-content-length", "ce-id")
@@ -109,10 +106,10 @@ class Router:
         Raises:
             RequestError: 400, its id cannot be one.
         """
-        caller_id = RequestHeaders(headers).caller_id() or make_id()
+        prediction_id = find_id(RequestHeaders(headers), body, path)
         sent = [(name, value) for name in _FORWARDED if (value := headers.get(name)) is not None]
-        sent.append(("x-request-id", caller_id))
-        call = Forwarding(service, method, path, headers, body, caller_id, sent)
+        sent.append(("x-request-id", prediction_id))
+        call = Forwarding(service, method, path, headers, body, prediction_id, sent)
         call.unit = self._unit(call)
         if call.unit:
             sent.append(("x-mlops-unit", call.unit))
@@ -130,9 +127,10 @@ class Router:
         upstream = replica.upstream
         if upstream is None:
             return False
+        request = call.build()
         call.replica = replica
         replica.early.add(call)
-        if upstream.ask(call.build(), asking, self._settings.request_timeout_seconds):
+        if upstream.ask(request, asking, self._settings.request_timeout_seconds):
             return True
         replica.early.discard(call)
         return False

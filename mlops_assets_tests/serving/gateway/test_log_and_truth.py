@@ -37,6 +37,24 @@ def test_a_prediction_and_its_truth_meet_in_the_tables(
     assert not list((tmp_path / "serving" / "segments").rglob("*.segment"))
 
 
+def test_the_id_of_a_v2_body_is_that_of_the_log(tmp_path: Path, positive_model: Path) -> None:
+    """KServe's own client sends its id there, and nowhere else."""
+    backend = EmbeddedServing(tmp_path)
+    backend.apply(toy_manifest(positive_model))
+    tensor = {"name": "x", "shape": [1, 3], "datatype": "FP64", "data": [1, 2, 3]}
+    with running_gateway(tmp_path, find_free_port()):
+        backend.wait_ready("toy", 1, 60.0)
+        with httpx.Client(base_url=str(backend.url), trust_env=False) as client:
+            body = {"id": "mine", "inputs": [tensor]}
+            answer = client.post("/v2/models/toy/infer", json=body)
+            assert (answer.json()["id"], answer.headers["x-request-id"]) == ("mine", "mine")
+            truth = {"service": "toy", "id": "mine", "value": 1}
+            assert client.post("/v1/ground-truth", json=truth).status_code == 200
+    drain_home(tmp_path)
+    judged = open_store(tmp_path).scan_judged("toy").collect()
+    assert judged.select("prediction_id", "truth").rows() == [("mine", "1")]
+
+
 def test_a_shadow_answers_into_the_log_and_to_nobody(
     tmp_path: Path, positive_model: Path, negative_model: Path
 ) -> None:
