@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from mlops_assets.serving.prediction_log.records import (
 from mlops_assets.serving.prediction_log.segments import (
     is_complete,
     list_segments,
+    put_aside,
     read_first,
     read_records,
     skip_damaged,
@@ -40,6 +41,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRUTHS = msgspec.msgpack.Decoder(TruthRecord)
 _HALVES = msgspec.msgpack.Decoder(HalfRecord)
 _FAILURES = msgspec.msgpack.Decoder(FailureRecord)
+_Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,11 @@ def _drain_segment(
         while offset < end:
             records, after = read_records(path, offset)
             if not records:
-                behind = skip_damaged(path, offset)
+                behind = skip_damaged(path, offset, end)
                 if behind is None:
                     break
-                n_bad, offset = n_bad + 1, behind
                 _LOG.error("%s: the record at %d is damaged; those after it are read", path, offset)
+                n_bad, offset = n_bad + 1, behind
                 continue
             # read after the records: the stretch that they belong to was written before they were
             played = Timeline() if home is None else read_timeline(home, preamble.service)
@@ -113,13 +115,6 @@ def _drain_segment(
         put_aside(path)
         n_bad += offset < end
     return n_rows, n_bad
-
-
-def put_aside(path: Path) -> None:
-    """Keep a segment that could not be read to its end, where nobody reads it again."""
-    aside = path.with_suffix(".damaged")
-    path.replace(aside)
-    _LOG.error("%s could not all be read; it is kept as %s", path, aside)
 
 
 def _append_predictions(
@@ -149,6 +144,19 @@ def _append_predictions(
     return n_bad
 
 
+def _decode(
+    records: Sequence[bytes], decoder: msgspec.msgpack.Decoder[_Record], source: str
+) -> tuple[list[_Record], int]:
+    """The records that this version reads, and how many it cannot."""
+    found = []
+    for record in records:
+        try:
+            found.append(decoder.decode(record))
+        except msgspec.DecodeError as error:
+            _LOG.error("%s: a record cannot be read: %s", source, error)
+    return found, len(records) - len(found)
+
+
 def _append_truths(
     records: Sequence[bytes],
     preamble: Preamble,
@@ -157,9 +165,10 @@ def _append_truths(
     offset: int,
     played: Timeline,
 ) -> int:
-    rows = [_truth_row(_TRUTHS.decode(record), played) for record in records]
+    found, n_bad = _decode(records, _TRUTHS, source)
+    rows = [_truth_row(truth, played) for truth in found]
     store.append_truth(preamble.service, rows, source=source, offset=offset)
-    return 0
+    return n_bad
 
 
 def _append_halves(
@@ -170,17 +179,16 @@ def _append_halves(
     Both halves are looked for once one of them is in the table. So of two sinks that get a half
     each, one finds both at least, and a prediction that both log counts once.
     """
-    halves = [_HALVES.decode(record) for record in records]
+    halves, n_bad = _decode(records, _HALVES, source)
     rows = [_half_row(half) for half in halves]
     store.append_halves(preamble.service, rows, source=source, offset=offset)
-    parts, n_bad = [], 0
+    parts = []
     for day in {row["day"] for row in rows}:
         ids = [row["event_id"] for row in rows if row["day"] == day]
         for request, response in store.find_pairs(preamble.service, ids, day):
             try:
                 parts.append(join_halves(request, response))
-            except ServingError as error:
-                n_bad += 1
+            except ServingError as error:  # `summarize_halves` counts it; the halves are kept
                 _LOG.error("%s, event %s: %s", preamble.service, request["event_id"], error)
     whole, features = align_rows(parts)
     # also without rows: the offset is what tells that these records are done
@@ -213,9 +221,10 @@ def _append_failures(
     offset: int,
     played: Timeline,
 ) -> int:
-    rows = [_failure_row(_FAILURES.decode(record), played) for record in records]
+    found, n_bad = _decode(records, _FAILURES, source)
+    rows = [_failure_row(failure, played) for failure in found]
     store.append_failures(preamble.service, rows, source=source, offset=offset)
-    return 0
+    return n_bad
 
 
 def _failure_row(failure: FailureRecord, played: Timeline) -> dict[str, Any]:

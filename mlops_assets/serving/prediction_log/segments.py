@@ -193,21 +193,34 @@ def read_records(
     return records, offset + at
 
 
-def skip_damaged(path: Path, offset: int) -> int | None:
+def skip_damaged(path: Path, offset: int, end: int) -> int | None:
     """Where the record after a damaged one begins.
 
-    None when nothing says so: the record is cut, or what follows is no record either.
+    Args:
+        path: The segment.
+        offset: Where the damaged record begins.
+        end: Size of the segment before that record was read. What reaches beyond was still being
+            written then, and is not damaged.
+
+    Returns:
+        None when nothing says where: the record is cut, or what follows is no record either.
     """
     with path.open("rb") as opened:
         opened.seek(offset)
         head = opened.read(_HEADER.size)
-        if len(head) < _HEADER.size:
-            return None
-        behind: int = offset + _HEADER.size + _HEADER.unpack(head)[0]
-        size = path.stat().st_size
-    if behind > size or (behind < size and not read_records(path, behind)[0]):
+    if len(head) < _HEADER.size:
+        return None
+    behind: int = offset + _HEADER.size + _HEADER.unpack(head)[0]
+    if behind > end or (behind < end and not read_records(path, behind)[0]):
         return None
     return behind
+
+
+def put_aside(path: Path) -> None:
+    """Keep a segment that could not be read to its end, where nobody reads it again."""
+    aside = path.with_suffix(".damaged")
+    path.replace(aside)
+    _LOG.error("%s could not all be read; it is kept as %s", path, aside)
 
 
 def read_first(path: Path) -> tuple[bytes | None, int]:

@@ -25,8 +25,10 @@ from mlops_assets.serving.prediction_log.segments import (
     frame_record,
     is_complete,
     list_segments,
+    put_aside,
     read_first,
     read_records,
+    skip_damaged,
 )
 from mlops_assets.serving.prediction_log.sink_client import (
     SinkClient,
@@ -136,23 +138,33 @@ class Shipper:
 
     def _ship_segment(self, path: Path, stopped: threading.Event | None) -> int:
         complete = is_complete(path)  # asked first, so that nothing is appended after the last read
+        end = path.stat().st_size
         first, offset = read_first(path)
         n_taken = 0
+        whole = True
         if first is not None:
             preamble = read_preamble(first)
             offset = max(offset, self._offsets.get(path, 0), _read_offset(path))
-            while True:
+            while offset < end:
                 if stopped is not None and stopped.is_set():
                     return n_taken
                 records, after = read_records(path, offset, _BATCH_BYTES)
                 if not records:
-                    break
+                    behind = skip_damaged(path, offset, end)
+                    if behind is None:
+                        break
+                    _LOG.error("%s: the record at %d is damaged and not shipped", path, offset)
+                    whole, offset = False, behind
+                    continue
                 for at in range(0, len(records), _MOST_RECORDS):
                     n_taken += self._send(path, preamble, records[at : at + _MOST_RECORDS])
                 offset = self._offsets[path] = after
                 _write_offset(path, offset)
         if complete:
-            path.unlink()
+            if whole and offset >= end:
+                path.unlink()
+            else:
+                put_aside(path)
             _offset_file(path).unlink(missing_ok=True)
             self._offsets.pop(path, None)
         return n_taken

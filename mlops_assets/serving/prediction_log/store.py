@@ -92,6 +92,8 @@ class PredictionStore:
     Args:
         root: The tables stand at `<root>/<service>/prediction_log` and `.../ground_truth`.
         storage_options: As deltalake takes them.
+
+    Every method raises ServingError when a table is there and cannot be read.
     """
 
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
@@ -244,12 +246,14 @@ class PredictionStore:
 
     def _open(self, uri: str) -> "DeltaTable | None":
         from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
+        from deltalake.exceptions import DeltaError, TableNotFoundError
 
         try:
             return DeltaTable(uri, storage_options=self._options or None)
         except TableNotFoundError:
             return None
+        except (DeltaError, OSError) as error:
+            raise ServingError(f"{uri} cannot be read: {str(error)[:300]}") from error
 
     def scan_predictions(
         self,

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from mlops_assets.errors import ServingError
 from mlops_assets.serving.prediction_log.drain import drain
+from mlops_assets.serving.prediction_log.halves import HalfRecord
 from mlops_assets.serving.prediction_log.records import (
+    FailureRecord,
     Preamble,
     PredictionRecord,
     TruthRecord,
@@ -15,7 +19,7 @@ from mlops_assets.serving.prediction_log.records import (
 )
 from mlops_assets.serving.prediction_log.segments import SegmentWriter, list_segments
 from mlops_assets.serving.prediction_log.store import PredictionStore
-from mlops_assets.serving.prediction_log.tables import PREDICTIONS, TRUTH
+from mlops_assets.serving.prediction_log.tables import FAILURES, HALVES, PREDICTIONS, TRUTH
 
 START = datetime(2013, 1, 31, 23, 59, tzinfo=UTC)
 PREAMBLE = Preamble("toy", "v1", "1", [("hours", "number"), ("genre", "category")], [0, 1])
@@ -184,3 +188,40 @@ def test_a_damaged_segment_gives_what_can_be_read_and_is_kept(
     (kept,) = folder.glob("*.damaged")
     assert kept.read_bytes() == bytes(content)
     assert drain(folder, store, table=PREDICTIONS).n_rows == 0
+
+
+@pytest.mark.parametrize("table", [TRUTH, FAILURES, HALVES])
+def test_a_record_of_another_kind_holds_up_no_other(
+    tmp_path: Path, store: PredictionStore, table: str
+) -> None:
+    """It was taken for a defect of the process, which then ended at it again and again."""
+    ns = at_ns()
+    good = {
+        TRUTH: TruthRecord("a", 0, "1", ns, ns),
+        FAILURES: FailureRecord("v1", "a", ns, 500, 1),
+        HALVES: HalfRecord("a", "request", ns, ns, "default", "predictor", "", None, "", b"{}"),
+    }[table]
+    writer = SegmentWriter(tmp_path / "log", encode(Preamble("toy", "", None, [], None)))
+    for content in (b"no record", encode(good), b"\x93\x01\x02\x03"):
+        writer.append(content)
+    writer.close()
+    drained = drain(tmp_path / "log", store, table=table)
+    assert (drained.n_rows, drained.n_unreadable) == (1, 2)
+    assert [path.suffix for path in (tmp_path / "log").iterdir()] == [".damaged"]
+
+
+def test_a_table_that_cannot_be_read_holds_up_no_other_service(
+    tmp_path: Path, store: PredictionStore
+) -> None:
+    for name in ("broken", "toy"):
+        writer = SegmentWriter(tmp_path / "log" / name, encode(replace(PREAMBLE, service=name)))
+        writer.append(prediction("a"))
+        writer.close()
+    log = tmp_path / "tables" / "broken" / PREDICTIONS / "_delta_log"
+    log.mkdir(parents=True)
+    (log / f"{0:020d}.json").write_text("no commit")
+    drained = drain(tmp_path / "log", store, table=PREDICTIONS)
+    assert (drained.n_rows, drained.n_failed_segments) == (1, 1)
+    assert [path.parent.name for path in list_segments(tmp_path / "log")] == ["broken"]
+    with pytest.raises(ServingError, match="broken/prediction_log cannot be read"):
+        store.scan_predictions("broken")

@@ -12,6 +12,7 @@ from mlops_assets.serving.prediction_log.segments import (
     list_segments,
     read_first,
     read_records,
+    skip_damaged,
 )
 
 
@@ -46,6 +47,20 @@ def test_a_damaged_record_ends_the_reading(tmp_path: Path) -> None:
     (path,) = list_segments(tmp_path)
     path.write_bytes(path.read_bytes()[:-1] + b"X")
     assert read_records(path)[0] == [b"who"]
+
+
+def test_a_record_that_was_being_written_is_not_damaged(tmp_path: Path) -> None:
+    """It was read half, and whole a moment later; then it was passed over, and lost."""
+    writer = SegmentWriter(tmp_path, b"who")
+    (path,) = list_segments(tmp_path)
+    begin = path.stat().st_size
+    writer.append(b"x" * 1_000)
+    end = path.stat().st_size
+    assert [skip_damaged(path, begin, seen) for seen in (begin + 4, end - 1)] == [None, None]
+    assert skip_damaged(path, begin, end) == end  # all of it was there, and it could not be read
+    writer.append(b"next")
+    assert skip_damaged(path, begin, path.stat().st_size) == end
+    writer.close()
 
 
 def test_a_long_segment_is_followed_by_another_and_is_complete_then(tmp_path: Path) -> None:

@@ -131,6 +131,34 @@ def test_what_is_refused_for_its_content_is_put_aside_and_the_rest_arrives(
     assert (b"p3" in aside.read_bytes(), b"no record" in aside.read_bytes()) == (True, True)
 
 
+@pytest.mark.parametrize(
+    ("damaged", "n_taken"),
+    [
+        pytest.param("p3", 9, id="a_record_those_after_it_are_shipped"),
+        pytest.param("toy", 0, id="the_preamble_nothing_can_be_shipped"),
+    ],
+)
+def test_a_damaged_segment_is_kept(
+    tmp_path: Path, log: SegmentWriter, damaged: str, n_taken: int
+) -> None:
+    log.close()
+    (path,) = list_segments(tmp_path / "log")
+    content = path.read_bytes().replace(damaged.encode(), b"?" * len(damaged), 1)
+    path.write_bytes(content)
+    seen: list[str] = []
+
+    def take(ids: list[str], _headers: dict[str, str]) -> Answer:
+        seen.extend(ids)
+        return 200, {}
+
+    with sink(take) as url:
+        assert shipper(tmp_path, url).ship() == n_taken
+        assert shipper(tmp_path, url).ship() == 0
+    assert len(seen) == n_taken
+    (kept,) = (tmp_path / "log").iterdir()
+    assert (kept.suffix, kept.read_bytes()) == (".damaged", content)
+
+
 @pytest.mark.parametrize("url", ["sink:8080", "ftp://sink", "http://", "http://sink:port"])
 def test_a_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(PlatformError, match="expected http://HOST:PORT"):
