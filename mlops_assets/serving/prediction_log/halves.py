@@ -76,7 +76,7 @@ def join_halves(
                 "model_version": None if version is None else str(version),
                 "protocol": protocol,
                 "latency_ms": latency.total_seconds() * 1e3,
-                "prediction": _text(label),
+                "prediction": label_text(_plain(label)),
                 "probability": None if not known else known[1] if len(known) == 2 else max(known),
                 "probabilities": known,
                 "shadow": False,
@@ -120,18 +120,18 @@ def _answers(said: dict[str, Any]) -> tuple[list[Any], list[list[float]] | None]
         chosen = outputs.get("predict") or next(iter(outputs.values()), None)
         if chosen is None:
             raise ServingError("a response without outputs")
-        return _tensor_rows(chosen), _shares(
-            _tensor_rows(outputs["predict_proba"]) if "predict_proba" in outputs else None
-        )
+        labels = _tensor_rows(chosen)
+        shares = _tensor_rows(outputs["predict_proba"]) if "predict_proba" in outputs else None
+        return labels, _shares(shares, len(labels))
     labels = said.get("predictions")
     if not isinstance(labels, list):
         raise ServingError("a response has neither predictions nor outputs")
     return labels, _shares(said.get("probabilities"), len(labels))
 
 
-def _shares(found: Any, n_rows: int | None = None) -> list[list[float]] | None:
+def _shares(found: Any, n_rows: int) -> list[list[float]] | None:
     """Probabilities, if what is found are some."""
-    if not isinstance(found, list) or (n_rows is not None and len(found) != n_rows):
+    if not isinstance(found, list) or len(found) != n_rows:
         return None
     try:
         shares = msgspec.convert(found, list[list[float]])
@@ -189,9 +189,12 @@ def _tensor_columns(tensors: list[Any]) -> dict[str, list[Any]]:
 
 def _tensor_rows(tensor: Any) -> list[Any]:
     """The rows of a V2 tensor, whether its data is nested or flat."""
-    data, shape = tensor.get("data"), tensor.get("shape")
+    found = tensor if isinstance(tensor, dict) else {}
+    data, shape = found.get("data"), found.get("shape")
     if not isinstance(data, list) or not isinstance(shape, list) or not shape:
         raise ServingError("a tensor without data or shape; binary data is not read here")
+    if not all(isinstance(size, int) for size in shape):
+        raise ServingError(f"a tensor whose shape is no list of whole numbers: {shape[:8]}")
     n_rows = shape[0]
     if len(data) == n_rows:
         return data
@@ -202,13 +205,15 @@ def _tensor_rows(tensor: Any) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    return _text(value) if isinstance(value, list | dict) else value
-
-
-def _text(value: Any) -> str:
+    """A value as a column holds it; what is nested becomes its JSON."""
     if isinstance(value, list | dict):
         return msgspec.json.encode(value).decode()
-    return label_text(value)
+    if isinstance(value, int):
+        try:
+            float(value)
+        except OverflowError as error:  # JSON has whole numbers of any length
+            raise ServingError("a whole number that no column holds: it is too long") from error
+    return value
 
 
 def _kind(values: list[Any]) -> str:
