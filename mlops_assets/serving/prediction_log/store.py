@@ -163,9 +163,8 @@ class PredictionStore:
             day: On or about which they came.
         """
         near = timedelta(days=_DAYS_APART)
-        halves = self.scan_halves(service).filter(
-            pl.col("day").is_between(day - near, day + near), pl.col("event_id").is_in(ids)
-        )
+        halves = self.scan_halves(service, day - near, day + near)
+        halves = halves.filter(pl.col("event_id").is_in(ids))
         requests: dict[tuple[str, str], Any] = {}
         responses: dict[tuple[str, str], Any] = {}
         for half in halves.collect().iter_rows(named=True):
@@ -301,15 +300,26 @@ class PredictionStore:
             return pl.LazyFrame(schema=FAILURE_TYPES)
         return _inside(_scan(table), start, end)
 
-    def scan_halves(self, service: str) -> pl.LazyFrame:
-        """Requests and responses that came apart, each once: the first that was received."""
+    def scan_halves(
+        self, service: str, first: date | None = None, last: date | None = None
+    ) -> pl.LazyFrame:
+        """Requests and responses that came apart, each once: the first that was received.
+
+        Args:
+            service: Whose.
+            first: First day (UTC) of which they came; None: all.
+            last: Last day, included.
+        """
         table = self._open(self.uri(service, HALVES))
         if table is None:
             return pl.LazyFrame(schema=HALF_TYPES)
-        return (
-            _scan(table)
-            .sort("received_at", maintain_order=True)
-            .unique(["event_id", "component", "kind"], keep="first", maintain_order=True)
+        halves = _scan(table)
+        if first is not None:
+            halves = halves.filter(pl.col("day") >= first)
+        if last is not None:
+            halves = halves.filter(pl.col("day") <= last)
+        return halves.sort("received_at", maintain_order=True).unique(
+            ["event_id", "component", "kind"], keep="first", maintain_order=True
         )
 
     def scan_truth(self, service: str) -> pl.LazyFrame:
@@ -343,27 +353,32 @@ class PredictionStore:
     def summarize_halves(
         self, service: str, start: datetime | None = None, end: datetime | None = None
     ) -> HalvesSummary:
-        """What KServe's agent sent in a window, and what of it is no whole prediction."""
-        halves = self.scan_halves(service)
-        if start is not None:
-            halves = halves.filter(pl.col("event_time") >= start.astimezone(UTC))
-        if end is not None:
-            halves = halves.filter(pl.col("event_time") < end.astimezone(UTC))
-        key = ["event_id", "component"]
-        requests = halves.filter(kind="request").select(key)
-        responses = halves.filter(kind="response").select(key)
-        logged = self.scan_predictions(service).select(event_id="prediction_id")
-        pairs = requests.join(responses, on=key)
-        frames = pl.collect_all(
-            [
-                requests,
-                responses,
-                requests.join(responses, on=key, how="anti"),
-                responses.join(requests, on=key, how="anti"),
-                pairs.join(logged, on="event_id", how="anti"),
-            ]
+        """What KServe's agent sent in a window, and what of it is no whole prediction.
+
+        The other half of one may lie outside of the window, up to two days before or after.
+        """
+        if self._open(self.uri(service, HALVES)) is None:
+            return HalvesSummary(0, 0, 0, 0, 0)
+        near = timedelta(days=_DAYS_APART)
+        halves = self.scan_halves(
+            service,
+            None if start is None else start.astimezone(UTC).date() - near,
+            None if end is None else end.astimezone(UTC).date() + near,
         )
-        return HalvesSummary(*(frame.height for frame in frames))
+        key = ["event_id", "component"]
+        requests, responses = (halves.filter(kind=kind) for kind in ("request", "response"))
+        asked, said = (_inside(side, start, end).select(key) for side in (requests, responses))
+        logged = self.scan_predictions(service, start, end).select(event_id="prediction_id")
+        lone = asked.join(responses, on=key, how="anti")
+        frames = (
+            asked,
+            said,
+            lone,
+            said.join(requests, on=key, how="anti"),
+            asked.join(lone, on=key, how="anti").join(logged, on="event_id", how="anti"),
+        )
+        counts = pl.collect_all([frame.select(pl.len()) for frame in frames])
+        return HalvesSummary(*(count.item() for count in counts))
 
     def summarize_truth(
         self, service: str, start: datetime | None = None, end: datetime | None = None

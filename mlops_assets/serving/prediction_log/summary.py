@@ -75,7 +75,7 @@ class WindowSummary:
         n_unknown_truths: Truths that came in the window for ids that nobody predicted.
         truth_lag: Median time from a prediction to its truth; None without any.
         truth_lag_p90: What nine in ten truths stay below.
-        latency_ms: Median time that an answer took; None without any.
+        latency_ms: Median time that an answer took, of however many rows; None without any.
         latency_p99_ms: What 99 in 100 answers stay below.
         n_failed: Requests that a revision failed.
         newest_at: Time of the newest prediction.
@@ -138,6 +138,7 @@ def summarize_window(
         .collect()
     )
     known = judged.filter("known")
+    latencies = judged.unique("prediction_id", keep="any")["latency_ms"]
     newest = judged["event_time"].max()
     return WindowSummary(
         versions=[*_count_versions(judged, shadow=False), *_count_versions(shadows, shadow=True)],
@@ -146,8 +147,8 @@ def summarize_window(
         n_unknown_truths=_count_unknown(store, service, start, end),
         truth_lag=_as_lag(known["lag"].median()),
         truth_lag_p90=_as_lag(known["lag"].dt.total_microseconds().quantile(0.9)),
-        latency_ms=_as_number(judged["latency_ms"].median()),
-        latency_p99_ms=_as_number(judged["latency_ms"].quantile(0.99)),
+        latency_ms=_as_number(latencies.median()),
+        latency_p99_ms=_as_number(latencies.quantile(0.99)),
         n_failed=store.scan_failures(service, start, end).select(pl.len()).collect().item(),
         newest_at=newest if isinstance(newest, datetime) else None,
         halves=store.summarize_halves(service, start, end),

@@ -1,0 +1,69 @@
+"""What a day's window of the log tells in numbers."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.serving.prediction_log.store import HalvesSummary, PredictionStore
+from mlops_assets.serving.prediction_log.summary import summarize_window
+
+MIDNIGHT = datetime(2026, 3, 5, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PredictionStore:
+    return PredictionStore(str(tmp_path))
+
+
+def prediction(name: str, n_rows: int, latency_ms: float) -> list[dict[str, object]]:
+    event_us = int((MIDNIGHT + timedelta(hours=1)).timestamp() * 1e6)
+    told = {"revision": "v1", "model_version": "1", "protocol": "v1", "prediction": "1"}
+    empty = {"probability": None, "probabilities": None, "shadow": False, "unit": ""}
+    rest = {"prediction_id": name, "event_us": event_us, "latency_ms": latency_ms}
+    return [{"row": row, **rest, **told, **empty} for row in range(n_rows)]
+
+
+def half(name: str, kind: str, at: datetime) -> dict[str, object]:
+    told = {"namespace": "default", "component": "predictor", "revision": "", "body": b"{}"}
+    when = {"event_time": at, "received_at": at, "day": at.date()}
+    return {
+        "event_id": name, "kind": kind, "model_version": None, "content_type": "", **told, **when
+    }  # fmt: skip
+
+
+def test_latency_is_that_of_answers_however_many_rows_they_have(store: PredictionStore) -> None:
+    rows = [row for n in range(3) for row in prediction(f"single{n}", 1, 2.0)]
+    rows += prediction("batch", 1_000, 90.0)
+    store.append_predictions("toy", rows, [], source="s", offset=1)
+    summary = summarize_window(store, "toy", MIDNIGHT, MIDNIGHT + DAY, MIDNIGHT + DAY)
+    assert (summary.n_requests, summary.n_rows) == (4, 1_003)
+    assert (summary.latency_ms, summary.latency_p99_ms) == (2.0, 90.0)
+    assert summary.halves == HalvesSummary(0, 0, 0, 0, 0)
+
+
+def test_halves_on_both_sides_of_midnight_are_not_alone(store: PredictionStore) -> None:
+    before, after = MIDNIGHT - timedelta(milliseconds=1), MIDNIGHT + timedelta(milliseconds=1)
+    rows = [
+        half("pair", "request", before), half("pair", "response", after),
+        half("asked", "request", before), half("said", "response", after),
+    ]  # fmt: skip
+    store.append_halves("toy", rows, source="s", offset=1)
+    of_day = [
+        store.summarize_halves("toy", start, start + DAY) for start in (MIDNIGHT - DAY, MIDNIGHT)
+    ]
+    # The bodies of the pair are no V1 or V2 JSON, which counts on the day of the request.
+    assert of_day == [HalvesSummary(2, 0, 1, 0, 1), HalvesSummary(0, 2, 0, 1, 0)]
+    assert store.summarize_halves("toy") == HalvesSummary(2, 2, 1, 1, 1)
+
+
+def test_pairs_are_looked_for_near_their_day(store: PredictionStore) -> None:
+    for days in (0, 2, 3):
+        at = MIDNIGHT + days * DAY
+        store.append_halves("toy", [half("a", "request", at)], source=f"s{days}", offset=1)
+        store.append_halves("toy", [half(f"b{days}", "response", at)], source="r", offset=days + 1)
+    assert store.find_pairs("toy", ["a"], MIDNIGHT.date()) == []
+    store.append_halves("toy", [half("a", "response", MIDNIGHT + DAY)], source="t", offset=1)
+    ((request, response),) = store.find_pairs("toy", ["a"], MIDNIGHT.date())
+    assert (request["event_time"], response["event_time"]) == (MIDNIGHT, MIDNIGHT + DAY)
