@@ -1,5 +1,6 @@
 """What a gateway survives: kills, crashes, busy ports, broken manifests."""
 
+import json
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from mlops_assets_tests.serving.running import (
     running_gateway,
     running_module,
     toy_manifest,
+    with_canary,
 )
 
 ROW = {"x0": 3.0, "x1": -1.0, "hours per day": 0.5}
@@ -174,13 +176,53 @@ def test_a_broken_manifest_is_told_and_hurts_no_other_service(
         .replace("'", '"')
         .replace(positive_model.as_uri(), "s3://models/1")
     )
+    for name, field, value in (("shares", "trafficPercent", "half"), ("limit", "resources", [1])):
+        odd = with_canary(*(toy_manifest(positive_model, n, name=name) for n in (1, 2)))
+        entry = odd["spec"]["canary"][0]
+        (entry if field in entry else entry["predictor"]["model"])[field] = value
+        (folder / f"{name}.json").write_text(json.dumps(odd))
+    former = tmp_path / "serving" / "ready" / "toy.json"
+    former.parent.mkdir()
+    former.write_text('{"model": ')  # of a disk that lost the rest
     with running_gateway(tmp_path, find_free_port()):
         backend.wait_ready("toy", 1, 60.0)
-        cut, remote = backend.status("cut"), backend.status("remote")
-        assert cut is not None
-        assert (cut.phase, "is not JSON" in cut.reason) == ("failed", True)
-        assert remote is not None
-        assert "s3://models/1: expected file://" in remote.reason
+        for name, reason in (
+            ("cut", "is not JSON"),
+            ("remote", "s3://models/1: expected file://"),
+            ("shares", "invalid literal for int"),
+            ("limit", "a predictor cannot be read"),
+        ):
+            status = backend.status(name)
+            assert status is not None
+            assert (status.phase, reason in status.reason) == ("failed", True), status.reason
+    assert json.loads(former.read_text())["name"] == "v1"
+
+
+def test_a_disk_that_takes_nothing_ends_nobody_and_is_written_to_once_it_can_be(
+    tmp_path: Path, positive_model: Path
+) -> None:
+    backend = EmbeddedServing(tmp_path)
+    backend.apply(toy_manifest(positive_model))
+    with running_gateway(tmp_path, find_free_port()) as gateway:
+        backend.wait_ready("toy", 1, 60.0)
+        folder = tmp_path / "serving" / "status"
+        folder.rename(tmp_path / "away")
+        folder.write_text("no folder, so nothing can be written there")
+        backend.apply(toy_manifest(positive_model, name="two"))
+        deadline = time.monotonic() + 60
+        with httpx.Client(base_url=str(backend.url), trust_env=False, timeout=60) as client:
+            while client.get("/services/two").status_code != 200:  # told by HTTP all the same
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            for name in ("toy", "two"):
+                answer = client.post(f"/v1/models/{name}:predict", json={"instances": [ROW]})
+                assert answer.status_code == 200, answer.text
+        assert gateway.log().count("status/two.json cannot be written now") == 1
+        folder.unlink()
+        deadline = time.monotonic() + 30
+        while not (folder / "two.json").is_file():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_a_predictor_dies_with_its_parent_even_while_it_starts(

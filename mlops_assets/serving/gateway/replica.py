@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlops_assets.modeling.manifest import MANIFEST_FILE
-from mlops_assets.serving.gateway.memory import read_limit_bytes, resident_bytes
+from mlops_assets.serving.gateway.memory import resident_bytes
 from mlops_assets.serving.gateway.plan import ReplicaState
 from mlops_assets.serving.gateway.revisions import Revision
 from mlops_assets.serving.gateway.settings import GatewaySettings
@@ -55,6 +55,7 @@ class Replica:
         self._settings = settings
         self._socket_path = socket_path
         self._log_path = log_path
+        self._log_begin = 0  # of what the process that runs now wrote
         self._segments = segments
         self._changed = changed
         self.early: set[object] = set()  # requests in flight that the event loop did not send
@@ -104,6 +105,9 @@ class Replica:
                     self._last_crash = problem
             except OSError as error:
                 problem = f"its process could not be started: {error}"
+            except Exception as error:  # or nobody would end its process and start another
+                _LOG.exception("%s/%s", self.revision.service, self.revision.name)
+                was_ready, problem = False, f"the gateway failed to keep it running: {error!r}"
             self._leave_upstream()
             await self._end_process(signal.SIGKILL)
             n_failures = 0 if was_ready else n_failures + 1
@@ -130,6 +134,7 @@ class Replica:
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
         too_long = self._log_path.is_file() and self._log_path.stat().st_size > _LARGEST_LOG_BYTES
         with self._log_path.open("wb" if too_long else "ab") as log:
+            self._log_begin = log.tell()
             spawning = asyncio.ensure_future(
                 asyncio.create_subprocess_exec(
                     *self._command(),
@@ -148,12 +153,13 @@ class Replica:
         try:
             async with asyncio.timeout(revision.ready_timeout_seconds):
                 problem = await self._probe(self._process, upstream)
+            if problem is None:
+                self.upstream = upstream
         except TimeoutError:
             problem = f"it did not answer its probe in {revision.ready_timeout_seconds:g} s"
-        if problem is None:
-            self.upstream = upstream
-        else:
-            upstream.close()
+        finally:
+            if self.upstream is not upstream:
+                upstream.close()
         return problem
 
     def _command(self) -> list[str]:
@@ -186,7 +192,7 @@ class Replica:
                 continue
             if reply.status == 200:
                 return None
-            return f"it answered {reply.status} to its example: {reply.body[:300].decode()}"
+            return f"it answered {reply.status} to its example: {_shown(reply.body)}"
 
     def _probe_request(self) -> bytes:
         """The manifest's example, as any caller would send it."""
@@ -206,7 +212,7 @@ class Replica:
         """Why a ready process is one no more."""
         assert self._process is not None  # noqa: S101
         n_silent, asked_at = 0, time.monotonic()
-        limit_bytes = read_limit_bytes(self.revision.block)
+        limit_bytes = self.revision.memory_bytes
         live = build_request("GET", "/v2/health/live", [], b"")
         while True:
             try:
@@ -232,11 +238,12 @@ class Replica:
 
     def _last_words(self, code: int) -> str:
         how = f"signal {-code}" if code < 0 else f"code {code}"
-        with contextlib.suppress(OSError):
-            lines = self._log_path.read_text("utf-8", "replace").strip().splitlines()
+        words = ""
+        with contextlib.suppress(OSError), self._log_path.open("rb") as log:
+            log.seek(self._log_begin)
+            lines = log.read().decode("utf-8", "replace").strip().splitlines()
             words = lines[-1].split(" ERROR ", 1)[-1] if lines else ""
-            return f"its process ended with {how}: {words[:500]}"
-        return f"its process ended with {how}"
+        return f"its process ended with {how}" + (f": {words[:500]}" if words else "")
 
     async def _end_process(self, number: signal.Signals) -> None:
         process = self._process
@@ -253,6 +260,10 @@ class Replica:
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         self._socket_path.unlink(missing_ok=True)
+
+
+def _shown(body: bytes) -> str:
+    return body.decode("utf-8", "replace")[:300]
 
 
 def _out_of_memory(used_bytes: int, limit_bytes: int) -> str:

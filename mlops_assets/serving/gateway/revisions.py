@@ -10,9 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import manifest_digest
+from mlops_assets.serving.gateway.memory import read_limit_bytes
 from mlops_assets.serving.split import Split
 
 _DEFAULT_READY_SECONDS = 60.0
+_MALFORMED = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Revision:
         ready_timeout_seconds: How long it may take until it answers its probe.
         percent: Share of the requests that it should get.
         block: The declaration itself, kept to bring it back after a restart.
+        memory_bytes: What its process may hold; None sets no limit.
     """
 
     service: str
@@ -38,6 +41,7 @@ class Revision:
     ready_timeout_seconds: float
     percent: int
     block: Mapping[str, Any]
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def read_service(manifest: Mapping[str, Any]) -> Service:
         for entry, percent in zip(canaries, percents, strict=True):
             block = _overlay(stable, entry["predictor"])
             revisions.append(read_revision(name, block, percent=percent))
-    except (KeyError, TypeError, AttributeError) as error:
+    except _MALFORMED as error:
         raise ServingError(f"the manifest is no InferenceService: {error!r}") from error
     _require_unique(name, revisions)
     annotations = manifest["metadata"].get("annotations") or {}
@@ -100,22 +104,26 @@ def read_revision(service: str, block: Mapping[str, Any], *, percent: int) -> Re
     """The revision that one `predictor` block declares.
 
     Raises:
-        ServingError: the model is not on this machine.
+        ServingError: it is no such block, or the model is not on this machine.
     """
-    model = block["model"]
-    probe = model.get("startupProbe") or {}
-    seconds = probe.get("periodSeconds", 0) * probe.get("failureThreshold", 0)
-    text = json.dumps(block, sort_keys=True)
-    return Revision(
-        service=service,
-        name=block["name"],
-        key=hashlib.sha256(text.encode()).hexdigest()[:12],
-        model_dir=_local_path(service, model["storageUri"]),
-        arguments=tuple(model.get("args") or ()),
-        ready_timeout_seconds=float(seconds or _DEFAULT_READY_SECONDS),
-        percent=percent,
-        block=block,
-    )
+    try:
+        model = block["model"]
+        probe = model.get("startupProbe") or {}
+        seconds = probe.get("periodSeconds", 0) * probe.get("failureThreshold", 0)
+        text = json.dumps(block, sort_keys=True)
+        return Revision(
+            service=service,
+            name=block["name"],
+            key=hashlib.sha256(text.encode()).hexdigest()[:12],
+            model_dir=_local_path(service, model["storageUri"]),
+            arguments=tuple(model.get("args") or ()),
+            ready_timeout_seconds=float(seconds or _DEFAULT_READY_SECONDS),
+            percent=percent,
+            block=block,
+            memory_bytes=read_limit_bytes(block),
+        )
+    except _MALFORMED as error:
+        raise ServingError(f"{service}: a predictor cannot be read: {error!r}") from error
 
 
 def _overlay(stable: Mapping[str, Any], canary: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,11 +69,11 @@ async def _serve(settings: GatewaySettings) -> None:
     ticking.add_done_callback(lambda task: None if task.cancelled() else server.stop())
     settle_memory()
     await server.serve()
-    if ticking.done():
-        _LOG.error("the supervisor ended: %r", ticking.exception())
     ticking.cancel()
     sinking.cancel()
     app.stop_mirroring()
     await supervisor.stop()
     await asyncio.gather(sinking, return_exceptions=True)
     app.close()
+    with contextlib.suppress(asyncio.CancelledError):
+        await ticking  # raises what ended it, if it was not us

@@ -61,6 +61,7 @@ class Supervisor:
         self._replicas: dict[tuple[str, str], Replica] = {}
         self._stopping: set[asyncio.Task[None]] = set()
         self._seen: dict[str, tuple[_Stamps, Service | str]] = {}
+        self._unwritten: dict[Path, Any] = {}  # what a full disk has no room for
         self._wake = asyncio.Event()
         self._n_started = 0
         self._forget_leftovers()
@@ -112,6 +113,8 @@ class Supervisor:
 
     def tick(self) -> None:
         """One pass over all services."""
+        for path, content in list(self._unwritten.items()):
+            self._write(path, content)
         declared = self._read_declared()
         for name in {service for service, _ in self._replicas} - set(declared):
             self._forget(name)
@@ -156,10 +159,16 @@ class Supervisor:
 
     def _former(self, service: Service) -> Revision | None:
         """The stable revision that was ready last, unless it is the declared one."""
-        block = read_json(self._home.ready(service.name))
-        if block is None:
+        path = self._home.ready(service.name)
+        try:
+            block = read_json(path)
+            if block is None:
+                return None
+            former = read_revision(service.name, block, percent=100)
+        except ServingError as error:
+            _LOG.error("%s is removed, no former revision serves: %s", path, error)
+            path.unlink(missing_ok=True)
             return None
-        former = read_revision(service.name, block, percent=100)
         return None if former.key == service.stable.key else former
 
     def _start(self, revision: Revision) -> None:
@@ -190,7 +199,7 @@ class Supervisor:
         if self.routes.get(service.name) != route:
             self.routes[service.name] = route
             if plan.ready_revision == service.stable.name and plan.routes[0][0] == service.stable:
-                write_json(self._home.ready(service.name), dict(service.stable.block))
+                self._write(self._home.ready(service.name), dict(service.stable.block))
         self.changed.set()
         self.changed.clear()
 
@@ -208,9 +217,9 @@ class Supervisor:
         self.statuses.pop(name, None)
         for identity in [key for key in self._replicas if key[0] == name]:
             self._retire(identity)
-        self._home.ready(name).unlink(missing_ok=True)
-        self._home.traffic(name).unlink(missing_ok=True)
-        self._home.status(name).unlink(missing_ok=True)
+        for path in (self._home.ready(name), self._home.traffic(name), self._home.status(name)):
+            self._unwritten.pop(path, None)
+            path.unlink(missing_ok=True)
 
     def _publish(self, service: Service, plan: Plan) -> None:
         status = build_status(
@@ -261,7 +270,18 @@ class Supervisor:
     def _write_status(self, name: str, status: dict[str, Any]) -> None:
         if not same_but_for_times(self.statuses.get(name), status):
             self.statuses[name] = status
-            write_json(self._home.status(name), status)
+            self._write(self._home.status(name), status)
+
+    def _write(self, path: Path, content: Any) -> None:
+        """Write a file. What the disk does not take now is written by a later tick."""
+        try:
+            write_json(path, content)
+        except OSError as error:
+            if path not in self._unwritten:
+                _LOG.error("%s cannot be written now: %s", path, error)
+            self._unwritten[path] = content
+        else:
+            self._unwritten.pop(path, None)
 
 
 _Stamps = tuple[tuple[int, int, int], tuple[int, int, int] | None]
@@ -282,7 +302,9 @@ def _stamp_if_any(path: Path) -> tuple[int, int, int] | None:
 def _read(path: Path, traffic: Path) -> Service | str:
     try:
         service = share_anew(read_service(read_json(path) or {}), _read_split(traffic))
-    except ServingError as error:
+    except FileNotFoundError:
+        raise
+    except (ServingError, OSError) as error:
         return str(error)
     if service.name != path.stem:
         return f"{path}: expected the service {path.stem}, found {service.name}"
