@@ -75,12 +75,15 @@ def forget_home(home: Path, now: datetime, lake: str | None = None) -> int:
 
 
 def run_sink(home: Path, lake: str | None = None, *, once: bool = False) -> int:
-    """Move segments until nothing came for a while. Returns the exit code 0.
+    """Move segments until nothing came for a while.
 
     Args:
         home: MLOPS_HOME.
         lake: Root of the tables, where it is not the home's.
         once: Move what there is, and no more.
+
+    Returns:
+        The exit code: 0, or 1 when `once` left a segment where it is.
     """
     last = time.monotonic()
     forget_at = last

@@ -42,7 +42,12 @@ async def keep_sinking(
         if (before == done or not before) and not due:
             continue
         last = time.monotonic()
-        code = await _run_sink(root, lake)
+        try:
+            code = await _run_sink(root, lake)
+        except OSError as error:  # no process, no memory or no file to be had now
+            _LOG.error("the sink could not be started: %s", error)
+            await asyncio.sleep(_RETRY_SECONDS)
+            continue
         if code == 0:
             done = {name: size for name, size in before.items() if name in _sizes(home)}
         else:

@@ -5,7 +5,7 @@ import base64
 import hmac
 import time
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,7 @@ from mlops_assets.serving.protocol.refusal import UNREADABLE, RequestError
 TOKEN_VARIABLE = "MLOPS_SINK_TOKEN"
 _MAX_ITEMS = 10_000
 _MOST_OPEN = 64
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TruthItem(msgspec.Struct, forbid_unknown_fields=True):
@@ -51,6 +52,7 @@ class TruthBatch(msgspec.Struct, forbid_unknown_fields=True):
     items: list[TruthItem]
 
 
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DECODER = msgspec.json.Decoder(TruthItem)
 _BATCHES = msgspec.json.Decoder(TruthBatch)
 
@@ -66,7 +68,8 @@ def read_truths(body: bytes, services: Collection[str] | None = None) -> list[Tr
         RequestError: 400 with the place, the expected and the found.
     """
     try:
-        items = _BATCHES.decode(body).items if b'"items"' in body else [_DECODER.decode(body)]
+        several = b'"items"' in body and "items" in _FIELDS.decode(body)
+        items = _BATCHES.decode(body).items if several else [_DECODER.decode(body)]
     except UNREADABLE as error:
         raise RequestError(400, f"ground truth: {error}") from error
     if not 0 < len(items) <= _MAX_ITEMS:
@@ -143,16 +146,17 @@ class TruthLog:
         """Write truths and have the disk hold them. A slow disk holds up no other caller.
 
         Raises:
-            RequestError: 503, the disk is full; those before the first that failed are written,
-                and writing them again does no harm.
+            RequestError: 503, the disk is full or fails; those before the first that failed are
+                written, and writing them again does no harm.
         """
         now = time.time_ns()
-        for item in items:
-            record = TruthRecord(item.id, item.row, label_text(item.value), _at_ns(item, now), now)
-            if not self._writer(item.service).append(encode(record)):
-                raise RequestError(503, "the disk is full", retry_after_seconds=60)
         used = {item.service for item in items}
         try:
+            for item in items:
+                text, at_ns = label_text(item.value), _at_ns(item, now)
+                record = TruthRecord(item.id, item.row, text, at_ns, now)
+                if not self._writer(item.service).append(encode(record)):
+                    raise RequestError(503, "the disk is full", retry_after_seconds=60)
             await asyncio.to_thread(_sync_all, [self._writers[service] for service in used])
         except OSError as error:
             raise RequestError(503, f"the disk: {error}", retry_after_seconds=10) from error
@@ -180,7 +184,7 @@ def _sync_all(writers: list[SegmentWriter]) -> None:
 def _at_ns(item: TruthItem, now: int) -> int:
     if item.time is None:
         return now
-    return int(_aware(item.time).timestamp() * 1_000_000) * 1_000
+    return (_aware(item.time) - _EPOCH) // timedelta(microseconds=1) * 1_000
 
 
 def _aware(moment: datetime) -> datetime:
