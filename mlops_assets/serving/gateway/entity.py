@@ -42,21 +42,43 @@ def find_entity(
     try:
         size = headers.json_size()
         fields = _FIELDS.decode(body if size is None else body[:size])
-        if key in fields:
-            return _text(msgspec.json.decode(fields[key]))
         position = features.index(key) if key in features else None
-        if (
-            "inputs" in fields
-            and "instances" not in fields
-            and bytes(fields["inputs"])[:2] != b"[["
-        ):
-            found = _of_tensors(fields, body if size is None else body[size:], key, position)
-            if found is not None:
-                return _text(found)
-        rows = fields.get("instances", fields.get("inputs"))
-        return None if rows is None else _text(_of_row(rows, key, position))
-    except (msgspec.DecodeError, RequestError, RecursionError, ValueError, IndexError):
+        found = None
+        if position is not None or key not in fields:
+            tail = b"" if size is None else body[size:]
+            found = _of_first_row(fields, tail, key, position)
+        return _text(_beside(fields, key) if found is None else found)
+    except (msgspec.DecodeError, RequestError, RecursionError, ValueError):
         return None
+
+
+def _of_first_row(
+    fields: dict[str, msgspec.Raw], tail: bytes, key: str, position: int | None
+) -> Any:
+    try:
+        if _may_be_tensors(fields):
+            found = _of_tensors(fields, tail, key, position)
+            if found is not None:
+                return found
+        rows = fields.get("instances", fields.get("inputs"))
+        return None if rows is None else _of_row(rows, key, position)
+    except IndexError:  # no row, or a short one
+        return None
+
+
+def _beside(fields: dict[str, msgspec.Raw], key: str) -> Any:
+    if key in fields:
+        return msgspec.json.decode(fields[key])
+    if "parameters" in fields and _may_be_tensors(fields):
+        return _PARAMETERS.decode(fields["parameters"]).get(key)
+    return None
+
+
+def _may_be_tensors(fields: dict[str, msgspec.Raw]) -> bool:
+    """Whether it may be of V2; V1 takes rows under the name of `inputs`, too."""
+    if "inputs" not in fields or "instances" in fields:
+        return False
+    return bytes(memoryview(fields["inputs"])[:2]) != b"[["
 
 
 def _text(value: Any) -> str | None:
@@ -77,10 +99,6 @@ def _of_row(rows: msgspec.Raw, key: str, position: int | None) -> Any:
 
 
 def _of_tensors(fields: dict[str, msgspec.Raw], tail: bytes, key: str, position: int | None) -> Any:
-    if "parameters" in fields:
-        value = _PARAMETERS.decode(fields["parameters"]).get(key)
-        if value is not None:
-            return value
     try:
         tensors = _TENSORS.decode(fields["inputs"])
     except msgspec.ValidationError:

@@ -44,6 +44,13 @@ def tensor(name: str, shape: list[int], data: object) -> dict[str, object]:
             {"parameters": {"user": "u7"}, "inputs": [tensor("hours", [1], [1])]},
             "u7", id="a_parameter",
         ),
+        pytest.param(
+            {"user": "other", "instances": [[1.0, "u7"]]}, "u7", id="a_feature_before_a_field"
+        ),
+        pytest.param(
+            {"parameters": {"user": "other"}, "inputs": [tensor("user", [1], [7])]},
+            "7", id="a_feature_before_a_parameter",
+        ),
         pytest.param({"instances": [[1.0, None]]}, None, id="a_missing_value"),
         pytest.param({"instances": [[1.0]]}, None, id="a_short_row"),
         pytest.param({"instances": []}, None, id="no_rows"),
