@@ -79,7 +79,14 @@ class SinkClient:
         raise SinkUnavailableError(reason, float(asked) if asked.isdigit() else None)
 
     def _send(self, body: bytes) -> http.client.HTTPResponse:
-        connection = self._connection or self._connect()
+        if self._connection is not None:
+            try:
+                return self._ask(self._connection, body)
+            except ConnectionError:  # the sink ends connections that nobody used for a while
+                self.close()
+        return self._ask(self._connect(), body)
+
+    def _ask(self, connection: http.client.HTTPConnection, body: bytes) -> http.client.HTTPResponse:
         headers = {"content-type": BATCH_TYPE.decode()}
         if self._token is not None:
             headers["authorization"] = f"Bearer {self._token}"

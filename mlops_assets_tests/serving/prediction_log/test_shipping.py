@@ -31,8 +31,13 @@ Answer = tuple[int, dict[str, str]]
 
 
 @contextlib.contextmanager
-def sink(answer: Callable[[list[str], dict[str, str]], Answer]) -> Iterator[str]:
-    """A sink that is a function from ids and headers to a status and headers."""
+def sink(
+    answer: Callable[[list[str], dict[str, str]], Answer], *, leaves: bool = False
+) -> Iterator[str]:
+    """A sink that is a function from ids and headers to a status and headers.
+
+    One that leaves ends each connection after an answer, without a word.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -45,6 +50,7 @@ def sink(answer: Callable[[list[str], dict[str, str]], Answer]) -> Iterator[str]
             for name, value in {"content-length": "0", **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
+            self.close_connection = self.close_connection or leaves
 
         def log_message(self, *args: Any) -> None:
             """Nothing."""
@@ -110,6 +116,17 @@ def test_a_sink_that_takes_nothing_loses_nothing(
         shipper(tmp_path, url).ship()
     with sink(lambda _ids, _headers: (200, {})) as url:
         assert shipper(tmp_path, url).ship() == 10
+
+
+def test_a_connection_that_the_sink_ended_meanwhile_is_no_sink_that_is_gone(
+    tmp_path: Path, log: SegmentWriter
+) -> None:
+    with sink(lambda _ids, _headers: (200, {}), leaves=True) as url:
+        shipping = shipper(tmp_path, url)
+        assert shipping.ship() == 10
+        for n in range(3):
+            log.append(record(f"later{n}"))
+            assert shipping.ship() == 1
 
 
 def test_what_is_refused_for_its_content_is_put_aside_and_the_rest_arrives(
