@@ -72,7 +72,7 @@ class _Early(Arrival):
             if app.router.send_at_once(self._call, self):
                 return
         except RequestError as error:
-            self.loop.call_soon_threadsafe(self._refuse_and_count, error)
+            self.refuse(error)
             return
         except Exception:
             _LOG.exception("request to %s failed", scope.path)
@@ -81,8 +81,8 @@ class _Early(Arrival):
         self.loop.call_soon_threadsafe(self._go_on)
 
     def refuse(self, error: RequestError) -> None:
-        """Say what is wrong."""
-        self._send(refusal_reply(error))
+        """Say what is wrong, from the event loop, which alone counts."""
+        self.loop.call_soon_threadsafe(self._refuse_and_count, error)
 
     def answered(self, reply: UpstreamReply) -> None:
         """Return a revision's answer."""
@@ -96,7 +96,7 @@ class _Early(Arrival):
 
     def timed_out(self) -> None:
         """There was no answer in time."""
-        self.refuse(self._app.router.give_up(*self._settled()))
+        self._refuse_and_count(self._app.router.give_up(*self._settled()))
 
     def _settled(self) -> tuple[Forwarding, Replica]:
         call = self._call
@@ -122,7 +122,7 @@ class _Early(Arrival):
 
     def _refuse_and_count(self, error: RequestError) -> None:
         self._app.count_refusal(self._service, error)
-        self.refuse(error)
+        self._send(refusal_reply(error))
 
     def _send(self, reply: Reply | UpstreamReply) -> None:
         self._app.send(self.exchange, reply)
@@ -216,8 +216,9 @@ class GatewayApp:
             return self._page(path, scope.method)
         headers = scope.headers
         declared = RequestHeaders(headers).content_length
-        body = await read_body(exchange, declared, self._settings.max_body_bytes, self.patience)
         try:
+            limit = self._settings.max_body_bytes
+            body = await read_body(exchange, declared, limit, self.patience)
             call = self.router.open(service, scope.method, _target(scope), headers, body)
             return await self.router.forward(call)
         except RequestError as error:

@@ -95,7 +95,7 @@ def test_a_running_gateway_counts_requests_by_revision_and_what_nobody_answered(
     shadow = toy_manifest(negative_model, 2, digest="b" * 64)
     backend.apply(with_canary(toy_manifest(positive_model), shadow))
     row = {"x0": 3.0, "x1": -1.0, "hours per day": 0.5}
-    with running_gateway(tmp_path, find_free_port()):
+    with running_gateway(tmp_path, find_free_port(), "--max-body-bytes=1000"):
         backend.wait_ready("toy", 1, 60.0)
         with httpx.Client(base_url=str(backend.url), trust_env=False) as client:
             for n in range(3):
@@ -104,12 +104,14 @@ def test_a_running_gateway_counts_requests_by_revision_and_what_nobody_answered(
                 client.post("/v1/models/toy:predict", json=body, headers=headers)
             client.post("/v1/models/toy:predict", json={"instances": []})
             client.post("/v1/models/nobody:predict", json={"instances": [row]})
+            client.post("/v1/models/toy:predict", json={"instances": [row] * 50})
             samples = read(client.get("/metrics").text)
     name = "mlops_gateway_requests_total"
     counted = {key[1:]: value for key, value in samples.items() if key[0] == name}
     expected = {("toy", "v1", "200"): 1, ("toy", "v2", "200"): 2, ("toy", "v1", "400"): 1}
     assert counted == expected
     assert samples["mlops_gateway_refused_total", "", "404"] == 1
+    assert samples["mlops_gateway_refused_total", "toy", "413"] == 1
     assert samples["mlops_gateway_traffic_percent", "toy", "v1"] == 100
     assert samples["mlops_gateway_revision_up", "toy", "v2"] == 1
     assert samples["mlops_gateway_log_segments", "toy"] == 2
