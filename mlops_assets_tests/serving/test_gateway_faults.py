@@ -177,7 +177,8 @@ def test_a_broken_manifest_is_told_and_hurts_no_other_service(
         .replace(positive_model.as_uri(), "s3://models/1")
     )
     for name, field, value in (("shares", "trafficPercent", "half"), ("limit", "resources", [1])):
-        odd = with_canary(*(toy_manifest(positive_model, n, name=name) for n in (1, 2)))
+        stable, canary = (toy_manifest(positive_model, n, name=name) for n in (1, 2))
+        odd = with_canary(stable, canary)
         entry = odd["spec"]["canary"][0]
         (entry if field in entry else entry["predictor"]["model"])[field] = value
         (folder / f"{name}.json").write_text(json.dumps(odd))

@@ -120,9 +120,9 @@ def _answers(said: dict[str, Any]) -> tuple[list[Any], list[list[float]] | None]
         chosen = outputs.get("predict") or next(iter(outputs.values()), None)
         if chosen is None:
             raise ServingError("a response without outputs")
-        labels = _tensor_rows(chosen)
+        rows = _tensor_rows(chosen)
         shares = _tensor_rows(outputs["predict_proba"]) if "predict_proba" in outputs else None
-        return labels, _shares(shares, len(labels))
+        return rows, _shares(shares, len(rows))
     labels = said.get("predictions")
     if not isinstance(labels, list):
         raise ServingError("a response has neither predictions nor outputs")
