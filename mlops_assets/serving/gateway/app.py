@@ -262,7 +262,7 @@ class GatewayApp:
         if path == "/v2/health/live":
             return json_reply({"live": True})
         if path == "/v2/health/ready":
-            ready = self._all_ready()
+            ready = not self.draining and self._all_ready()
             return json_reply({"ready": ready}, 200 if ready else 503)
         if path == "/v2":
             extensions = ["binary_tensor_data"]
