@@ -130,7 +130,7 @@ def _evaluate(
         "reason": decision.reason,
     }
     waiting = waiting_version(ticked.state, ticked.evidence.aliases)
-    if decision.needs_run and not ticked.was_carried_out:
+    if not ticked.was_carried_out:
         _ask_for_run(context, spec, decision.run_key, told)
     elif waiting is not None:
         told.lines.append(f"{spec.name}: v{waiting} waited, and its rollout begins")

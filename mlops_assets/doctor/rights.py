@@ -57,11 +57,11 @@ _SERVING: Mapping[Account, _Table] = {
     ),
     "code-location": (
         ("serving.kserve.io", "inferenceservices", "get"),
-        ("", "configmaps", "get list create update"),
+        ("", "configmaps", "get update"),
         ("apps", "deployments", "list"),
         ("", "pods", "list"),
         ("", "pods/log", "get"),
-        ("", "pods/proxy", "get"),
+        ("", "pods/proxy", "get create"),
     ),
     "daemon": (),
     "webserver": (),

@@ -140,6 +140,11 @@ class KServeCluster:
         percent = observed.edited_shares or declared.percent
         return Declaration(manifest=declared.manifest, percent=percent)
 
+    def has_next_step(self, service: str) -> bool:
+        """Whether `converge` has something to do. Changes nothing, and takes no right to."""
+        observed = self._observe(service)
+        return observed.edited_shares is None and self._writer.next_step(observed) is not None
+
     def converge(self, service: str) -> None:
         """Take the next step towards what is declared, unless a person set the shares."""
         observed = self._observe(service)

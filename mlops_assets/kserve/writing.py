@@ -5,6 +5,7 @@ and to be killed at any line: what is written down holds, and the next call goes
 Not here: what is declared (`cluster.py`), and what the next step is (`standard.py`, `knative.py`).
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -51,16 +52,19 @@ class ServiceWriter:
         if not is_new:
             self._send(rendered)
 
+    def next_step(self, observed: Observed) -> dict[str, Any] | None:
+        """The object to apply to come nearer to what is declared; None: nothing is left to do."""
+        if observed.declared is None:
+            return None
+        rendered = self._render(observed, observed.declared)
+        return None if is_said(rendered, observed.service or {}) else rendered
+
     def converge(self, observed: Observed) -> None:
         """Take the next step towards what is declared, if there is one."""
-        if observed.declared is None:
-            return
-        rendered = self._render(observed, observed.declared)
-        if not is_said(rendered, observed.service or {}):
-            try:
+        rendered = self.next_step(observed)
+        if rendered is not None:
+            with contextlib.suppress(ChangedMeanwhileError):  # the next look sees what changed
                 self._send(rendered)
-            except ChangedMeanwhileError:
-                return  # the next look sees what changed
 
     def _render(self, observed: Observed, declared: Declared) -> dict[str, Any]:
         """The object to apply now, for the version of it that was read."""

@@ -61,7 +61,8 @@ def tick(
         spec: The model; its document may have changed since the rollout began.
         now: Time of the decision.
         may_act: Whether what must change outside is changed. Without it, a decision that needs
-            that is only returned, and the state stays.
+            that is only returned, and the state stays; so it does when the serving backend has a
+            step to take towards what an earlier tick declared.
         newest_version: A newer version that waits to be rolled out; it takes the place of this one.
         ui_url: Where notifications point to.
 
@@ -76,9 +77,10 @@ def tick(
     before = RolloutState.from_storage(content)
     observed = observe(world, spec, policy, before, now, newest_version=newest_version)
     decision = decide(before, observed.evidence, policy, now)
-    held_up = _converge(world, spec.service) if _lags(observed.evidence) else None
-    if decision.needs_run and not may_act:
+    lags = _lags(observed.evidence)
+    if not may_act and (decision.needs_run or (lags and _has_next_step(world, spec.service))):
         return Ticked(before, observed.evidence, decision, was_carried_out=False)
+    held_up = _converge(world, spec.service) if lags and may_act else None
     state = decision.state
     # Until the first look the source must remember where the stage begins; without news between two
     # looks nothing is written.
@@ -95,6 +97,13 @@ def tick(
     if held_up is not None:
         raise held_up
     return Ticked(before, observed.evidence, decision, was_carried_out=True)
+
+
+def _has_next_step(world: World, service: str) -> bool:
+    try:
+        return world.serving.has_next_step(service)
+    except ServingError:
+        return False  # nobody can say; the next tick asks again
 
 
 def _converge(world: World, service: str) -> ServingError | None:

@@ -129,6 +129,9 @@ class ServingBackend(Protocol):
         Shares that a person set by hand are in its `percent`.
         """
 
+    def has_next_step(self, service: str) -> bool:
+        """Whether `converge` has something to do. Changes nothing."""
+
     def converge(self, service: str) -> None:
         """Take the next step towards what is declared, where the backend does not by itself.
 

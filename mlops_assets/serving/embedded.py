@@ -77,6 +77,10 @@ class EmbeddedServing:
             return Declaration(manifest=manifest, percent=percent)
         return Declaration(manifest=manifest, percent=split.percent, shadow=split.shadow)
 
+    def has_next_step(self, service: str) -> bool:  # noqa: ARG002
+        """Never: the gateway takes them all."""
+        return False
+
     def converge(self, service: str) -> None:
         """Nothing: the gateway does it."""
 

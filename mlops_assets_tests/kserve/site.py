@@ -20,10 +20,11 @@ class Site:
 
     cluster: Cluster
     mode: Mode
+    user: str = ""
 
     @property
     def api(self) -> ClusterApi:
-        return api_of(self.cluster)
+        return api_of(self.cluster, user=self.user)
 
     def client(self, **settings: Any) -> KServeCluster:
         """A client as a new process would make it."""
@@ -66,6 +67,7 @@ class Site:
         self.cluster.workloads.outcomes.clear()
         self.cluster.api.faults.open.clear()
         self.cluster.api.faults.denied.clear()
+        self.cluster.api.faults.allowed.clear()
         self.cluster.paused.clear()
         self.cluster.settle()
 

@@ -192,6 +192,23 @@ def edit_share(site: Site, percent: int) -> None:
         site.edit({"spec": {"predictor": {"canaryTrafficPercent": percent}}})
 
 
+def test_that_a_step_is_due_can_be_seen_without_taking_it(
+    site: Site, positive_model: Path, second: dict[str, Any]
+) -> None:
+    site.live(positive_model)
+    backend = site.client()
+    backend.apply(second)
+    site.cluster.settle()
+    before = site.service()
+    is_due = backend.has_next_step("toy")
+    assert is_due == (site.mode == "Standard")  # where KServe would stop the former one at once
+    assert site.service() == before
+    backend.converge("toy")
+    site.cluster.settle()
+    assert not backend.has_next_step("toy")
+    assert backend.traffic("toy") == {"v2": 100}
+
+
 def test_shares_that_a_person_set_are_told_kept_by_a_manifest_and_replaced_by_other_shares(
     site: Site, positive_model: Path, second: dict[str, Any]
 ) -> None:
@@ -203,6 +220,7 @@ def test_shares_that_a_person_set_are_told_kept_by_a_manifest_and_replaced_by_ot
     told = backend.declaration("toy")
     assert told is not None
     assert backend.traffic("toy") == told.percent == {"v1": 40, "v2": 60}
+    assert not backend.has_next_step("toy")  # the shares are theirs
     backend.converge("toy")
     backend.apply(with_canary(first, second, 10))
     site.cluster.settle()

@@ -31,12 +31,18 @@ class Faults:
 
     open: list[Fault] = field(default_factory=list)
     denied: set[tuple[str, str]] = field(default_factory=set)  # (verb, resource)
+    allowed: dict[str, set[tuple[str, str]]] = field(default_factory=dict)  # by user; others: all
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def order(self, fault: Fault) -> None:
         """Have calls go wrong from now on."""
         with self._lock:
             self.open.append(fault)
+
+    def refuses(self, user: str, verb: str, resource: str) -> bool:
+        """Whether a user lacks a right."""
+        right = (verb, resource)
+        return right in self.denied or right not in self.allowed.get(user, {right})
 
     def take(self, verb: str, resource: str) -> Fault | None:
         """The fault that hits this call, if any."""

@@ -6,11 +6,14 @@ from mlops_assets.kserve.api import ClusterApi, build_api
 from mlops_assets_tests.kubernetes.cluster import Cluster
 
 
-def api_of(cluster: Cluster, timeout_seconds: float = 30.0) -> ClusterApi:
-    """The namespace `default`; the first retry comes after 10 ms."""
+def api_of(cluster: Cluster, timeout_seconds: float = 30.0, user: str = "") -> ClusterApi:
+    """The namespace `default`, as a user; the first retry comes after 10 ms."""
     from kubernetes import client
 
-    api = build_api(client.Configuration(host=cluster.api.url), "default", timeout_seconds)
+    settings = client.Configuration(host=cluster.api.url)
+    if user:
+        settings.api_key = {"authorization": f"Bearer {user}"}
+    api = build_api(settings, "default", timeout_seconds)
     api.first_pause_seconds = 0.01
     return api
 

@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
             user = self.headers.get("Authorization", "").removeprefix("Bearer ")
             call = Call(request.verb, request.resource, request.name, 0, user)
             self.server_state.calls.append(call)  # before the caller has its answer
-            code = self._serve(request, raw)
+            code = self._serve(request, raw, user)
         except Refusal as refusal:
             code = refusal.code
             if code == 0:
@@ -155,10 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(fault.code, "ordered failure")
         return 200, found
 
-    def _serve(self, request: Request, raw: bytes) -> int:
+    def _serve(self, request: Request, raw: bytes, user: str) -> int:
         state = self.server_state
-        if (request.verb, request.resource) in state.faults.denied:
-            message = f'{request.kind.resource} "{request.name}" is forbidden: User "tester" cannot'
+        if state.faults.refuses(user, request.verb, request.resource):
+            message = f'{request.kind.resource} "{request.name}" is forbidden: User "{user}" cannot'
             where = f'in the namespace "{request.namespace}"'
             raise Refusal(403, f'{message} {request.verb} resource "{request.resource}" {where}')
         fault = state.faults.take(request.verb, request.resource)

@@ -78,6 +78,9 @@ class SmallWorld:
     def keeps_callers(self) -> bool:
         return True
 
+    def has_next_step(self, service: str) -> bool:
+        return False
+
     def converge(self, service: str) -> None:
         pass
 

@@ -265,6 +265,38 @@ def test_a_router_that_does_not_converge_holds_up_no_decision(may_act: bool) -> 
 
 
 @dataclass
+class Behind(Stuck):
+    """A world whose router is behind what it was told, perhaps with a step that is to be taken."""
+
+    is_due: bool = True
+    n_steps: int = 0
+
+    def has_next_step(self, service: str) -> bool:  # noqa: ARG002
+        return self.is_due
+
+    def converge(self, service: str) -> None:  # noqa: ARG002
+        self.n_steps += 1
+
+
+@pytest.mark.parametrize("is_due", [True, False])
+def test_a_step_towards_the_declared_split_is_left_to_who_may_act(is_due: bool) -> None:
+    made = small_world()
+    begin(seams(made), made.spec, 2, START)
+    for n in range(3):
+        tick(seams(made), made.spec, START + n * STEP)
+    behind = Behind(made.spec, documents=made.documents, manifest=made.manifest, split=made.split)
+    behind.aliases_now, behind.is_due = made.aliases_now, is_due
+    before, now = dict(behind.documents), START + 3 * STEP
+    looked = tick(seams(behind), behind.spec, now, may_act=False)
+    assert looked is not None
+    assert (looked.decision.needs_run, looked.was_carried_out) == (False, not is_due)
+    assert (behind.n_steps, behind.documents == before) == (0, is_due)
+    acted = tick(seams(behind), behind.spec, now)
+    assert acted is not None
+    assert (behind.n_steps, acted.was_carried_out) == (1, True)
+
+
+@dataclass
 class Counting(SmallWorld):
     """A world that counts how often its metrics were asked for."""
 
