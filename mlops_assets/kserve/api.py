@@ -7,6 +7,7 @@ Not here: what is called for what (`cluster.py`, `observation.py`, `state_store.
 """
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -275,8 +276,9 @@ def connect(
     try:
         if kubeconfig is None and context is None and _is_pod(configuration):
             return build_api(configuration, namespace, timeout_seconds)
+        named = kubeconfig or os.environ.get("KUBECONFIG")  # the library reads it on import only
         config.load_kube_config(
-            None if kubeconfig is None else str(kubeconfig),
+            str(named) if named else None,
             context,
             client_configuration=configuration,
         )

@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from mlops_assets_tests.kubernetes.container_environment import (
     ContainerBlocked,
     container_environment,
@@ -24,7 +22,7 @@ from mlops_assets_tests.kubernetes.container_environment import (
 from mlops_assets_tests.kubernetes.jobs import phase, report
 from mlops_assets_tests.kubernetes.kinds import Kind, Object
 from mlops_assets_tests.kubernetes.kubeconfig import write_kubeconfig
-from mlops_assets_tests.kubernetes.namespaces import first_process, isolation
+from mlops_assets_tests.kubernetes.namespaces import first_pid, isolation
 from mlops_assets_tests.kubernetes.objects import Objects, now_text
 from mlops_assets_tests.kubernetes.quantities import quantity
 from mlops_assets_tests.kubernetes.server import ApiServer, Pods, ProxiedCall
@@ -56,6 +54,7 @@ class _Running:
     reason: str = ""  # why it was killed, in the kubelet's words
     message: str = ""
     kill_at: float | None = None  # by the monotonic clock, once its pod is deleted
+    is_told: bool = False  # to end
 
 
 @dataclass(slots=True)
@@ -114,9 +113,11 @@ class Processes:
 
     def pid(self, pod: str) -> int:
         """Process id of a pod's container, as this machine knows it."""
-        found = first_process(self._of(pod).process)
-        assert found is not None, f"{pod} has ended"
-        return found.pid
+        process = self._of(pod).process
+        while (found := first_pid(process)) is None:  # it is being started
+            assert process.poll() is None, f"{pod} has ended"
+            time.sleep(0.01)
+        return found
 
     def stop(self) -> None:
         """Kill everything."""
@@ -246,8 +247,10 @@ class Processes:
         if running.kill_at is None:
             grace = pod["spec"].get("terminationGracePeriodSeconds", 30)
             running.kill_at = time.monotonic() + min(grace, _GRACE_SECONDS)
-            if (found := first_process(running.process)) is not None:
-                found.send_signal(signal.SIGTERM)
+        if not running.is_told and (found := first_pid(running.process)) is not None:
+            running.is_told = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(found, signal.SIGTERM)
         elif time.monotonic() > running.kill_at:
             _kill(running.process)
 
@@ -269,11 +272,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _resident_bytes(process: subprocess.Popen[bytes]) -> int:
-    found = first_process(process)
     try:
-        return int(found.memory_info().rss) if found is not None else 0
-    except psutil.Error:
+        n_pages = int(Path(f"/proc/{first_pid(process)}/statm").read_text().split()[1])
+    except (OSError, IndexError):  # it has ended
         return 0
+    return n_pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _condition(kind: str, status: str, reason: str = "", message: str = "") -> Object:

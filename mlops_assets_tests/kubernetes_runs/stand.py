@@ -302,6 +302,8 @@ def running_stand(folder: Path, plan: Plan) -> Iterator[Stand]:
             if name not in ("PATH", "PYTHONPATH"):
                 patch.setenv(name, value)
         patch.setenv("KUBECONFIG", str(webserver))  # which this process stands for
+        default = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"  # read on import
+        patch.setattr(default, str(webserver))
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
         stand = Stand(cluster, folder, shared, control, instance, port, plan.module)
         stack.callback(stand.close)

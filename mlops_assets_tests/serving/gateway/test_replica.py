@@ -66,13 +66,16 @@ async def reason_with(replica: Replica, words: str) -> str:
 def test_an_answer_is_cut_between_letters(tmp_path: Path) -> None:
     """Cut within one, it ended the watch: the revision was starting for ever."""
 
+    before = psutil.Process().children()
+
     async def main() -> None:
         replica = scripted(tmp_path, REFUSES)
         replica.start()
         reason = await reason_with(replica, "it answered 400 to its example")
         assert reason.endswith("é")
         await replica.stop()
-        assert not [child for child in psutil.Process().children() if child.is_running()]
+        left = [child for child in psutil.Process().children() if child not in before]
+        assert not [child for child in left if child.is_running()]
 
     asyncio.run(main())
 
