@@ -20,7 +20,7 @@ from mlops_assets.modeling.signing import (
     sign_package,
 )
 from mlops_assets_tests.modeling.conftest import PackagedModel, package
-from mlops_assets_tests.modeling.toy import LATER, tree_document
+from mlops_assets_tests.modeling.toy import LATER, document, tree_document
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +111,30 @@ def test_a_champion_of_a_former_key_is_judged(
     champion = load(model, stored, keys)
     found = evaluate(model.spec, model.built, model.as_contestant(), champion, LATER)
     assert (found.champion, found.champion_version) == ("judged", "3")
+
+
+def test_a_champion_of_a_type_that_the_document_trusts_no_more_is_not_judged(
+    model: PackagedModel, keys: Path, tmp_path: Path
+) -> None:
+    """Taking one's own class out of the document ended every later evaluation."""
+    own = "mlops_assets_tests.modeling.own_estimator.OwnClassifier"
+    champion = package(
+        document(model={"estimator": own, "trusted_types": [own]}), tmp_path / "champion"
+    )
+    sign_package(champion.directory, keys / SIGNING_KEY)
+    assert isinstance(load(champion, champion.directory, keys), Contestant)
+    found = evaluate(
+        model.spec,
+        model.built,
+        model.as_contestant(),
+        load(model, champion.directory, keys),
+        LATER,
+    )
+    assert found.champion == "not_judged"
+    assert f"would construct {own}" in found.champion_reason
+    assert "model.trusted_types" in found.champion_reason
+    (refused,) = [gate.reason for gate in judge(found, model.spec.gates) if not gate.passed]
+    assert refused == f"unknown: {found.champion_reason}"
 
 
 @pytest.mark.parametrize("tags", [{}, {"mlops.split": "by hand"}], ids=["none", "of_another"])
