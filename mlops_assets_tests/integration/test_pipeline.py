@@ -159,3 +159,20 @@ def test_a_champion_without_its_signature_refuses_the_candidate_with_the_reason(
     sign_package(place, platform.home / "keys" / SIGNING_KEY)
     again = platform.run(platform.definitions(folder), only=["evaluation"])
     assert again.success, told(again)
+
+
+def test_a_candidate_that_answers_no_number_is_refused_by_the_gates(
+    platform: Platform, folder: Path
+) -> None:
+    """The step ended with an error about the references that it leaves."""
+    own = "mlops_assets_tests.modeling.own_estimator.NotANumber"
+    model = {"estimator": own, "trusted_types": [own]}
+    result = platform.run(platform.definitions(folder, model=model))
+    assert "evaluation" in materialized(result), told(result)
+    refused = {c.check_name: c for c in result.get_asset_check_evaluations() if not c.passed}
+    assert {"beats_baseline", "calibration"} <= set(refused)
+    assert "roc_auc is undefined" in str(refused["beats_baseline"].description)
+    version = platform.tracking.client.get_run(
+        materialized(result)["evaluation"].metadata["mlflow_run_id"].value
+    )
+    assert "beats_baseline" in version.data.tags["mlops.refused"]
