@@ -165,17 +165,25 @@ def _contestants(spec: ModelSpec, trained: TrainedModel, tracking: Tracking) -> 
         if champion is None:
             yield _Both(candidate, None)
             return
-        directory = packages.enter_context(tracking.package(champion.uri))
-        yield _Both(candidate, _load_champion(directory, champion, spec, trusted))
+        place = tracking.package(champion.uri)
+        yield _Both(candidate, _load_champion(packages, place, champion, spec, trusted))
 
 
 def _load_champion(
-    directory: Path, champion: RegisteredVersion, spec: ModelSpec, trusted: "TrustedKeys"
+    packages: contextlib.ExitStack,
+    place: contextlib.AbstractContextManager[Path],
+    champion: RegisteredVersion,
+    spec: ModelSpec,
+    trusted: "TrustedKeys",
 ) -> "Contestant | Unreadable":
     """The champion, or why it cannot be loaded: that is the gates' to judge, and lasts."""
     from mlops_assets.modeling.contestants import Unreadable, load_contestant
 
     version = str(champion.version)
+    try:
+        directory = packages.enter_context(place)
+    except UnsafeModelError as error:
+        return Unreadable(version, str(error))
     try:
         split = _split_of(champion)
         return load_contestant(directory, split, spec, trusted=trusted, version=version)

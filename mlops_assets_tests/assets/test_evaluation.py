@@ -1,5 +1,6 @@
 """Whether the champion can be loaded, and what becomes of a candidate when it cannot."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from mlops_assets.modeling.signing import (
     rotate_key,
     sign_package,
 )
+from mlops_assets.modeling.tracking import Tracking
 from mlops_assets_tests.modeling.conftest import PackagedModel, package
 from mlops_assets_tests.modeling.toy import LATER, document, tree_document
+from mlops_assets_tests.object_storage import BUCKET, running_object_storage
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,9 @@ def load(
         tags=split if tags is None else tags,
     )
     trusted = keys_of_signer(keys / SIGNING_KEY, keys / TRUSTED)
-    return evaluation._load_champion(stored, champion, model.spec, trusted)
+    place = contextlib.nullcontext(stored)
+    with contextlib.ExitStack() as packages:
+        return evaluation._load_champion(packages, place, champion, model.spec, trusted)
 
 
 def unsigned(stored: Path) -> None:
@@ -135,6 +140,23 @@ def test_a_champion_of_a_type_that_the_document_trusts_no_more_is_not_judged(
     assert "model.trusted_types" in found.champion_reason
     (refused,) = [gate.reason for gate in judge(found, model.spec.gates) if not gate.passed]
     assert refused == f"unknown: {found.champion_reason}"
+
+
+def test_a_champion_that_was_deleted_from_object_storage_is_not_judged(
+    model: PackagedModel, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's error ended every later evaluation."""
+    champion = RegisteredVersion(
+        name="toy", version=3, model_digest="", uri=f"s3://{BUCKET}/3", mlflow_run_id="", tags={}
+    )
+    trusted = keys_of_signer(keys / SIGNING_KEY, None)
+    with running_object_storage() as storage, contextlib.ExitStack() as packages:
+        environment = storage.environment | {"MLFLOW_S3_ENDPOINT_URL": storage.url}
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        place = Tracking(f"sqlite:///{tmp_path}/none.db").package(champion.uri)
+        found = evaluation._load_champion(packages, place, champion, model.spec, trusted)
+    assert found == Unreadable("3", f"s3://{BUCKET}/3 holds no package; it was deleted")
 
 
 @pytest.mark.parametrize("tags", [{}, {"mlops.split": "by hand"}], ids=["none", "of_another"])
