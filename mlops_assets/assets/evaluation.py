@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -13,7 +14,7 @@ from mlops_assets.assets.attributes import asset_attributes, readable_failures
 from mlops_assets.assets.evaluation_metadata import evaluation_metadata, gate_check
 from mlops_assets.assets.training import TrainedModel, mlflow_links
 from mlops_assets.data.snapshots import Lake
-from mlops_assets.errors import RegistryError
+from mlops_assets.errors import RegistryError, UnsafeModelError
 from mlops_assets.modeling.evaluation import Evaluation
 from mlops_assets.modeling.features import BuiltFrame, TrainingFrame
 from mlops_assets.modeling.gates import GateResult
@@ -23,7 +24,8 @@ from mlops_assets.modeling.tracking import Tracking
 from mlops_assets.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from mlops_assets.modeling.contestants import Contestant
+    from mlops_assets.modeling.contestants import Contestant, Unreadable
+    from mlops_assets.modeling.signing import TrustedKeys
 
 SPLIT_TAG = "mlops.split"  # of a registered version: which rows it was trained on
 
@@ -144,25 +146,50 @@ def _judge(
 @dataclass(frozen=True, slots=True)
 class _Both:
     candidate: "Contestant"
-    champion: "Contestant | None"
+    champion: "Contestant | Unreadable | None"
 
 
 @contextlib.contextmanager
 def _contestants(spec: ModelSpec, trained: TrainedModel, tracking: Tracking) -> Iterator[_Both]:
-    """Candidate and champion, loaded from their packages."""
+    """Candidate and champion, loaded from their packages if a trusted key signed them.
+
+    A package that cannot be fetched ends the run, since that may pass.
+    """
     from mlops_assets.modeling.contestants import load_contestant
 
+    trusted = tracking.read_trusted()
     champion = tracking.version_of_alias(spec.registered_model, CHAMPION)
     with contextlib.ExitStack() as packages:
         directory = packages.enter_context(tracking.package(trained.uri))
-        candidate = load_contestant(directory, trained.split, spec)
+        candidate = load_contestant(directory, trained.split, spec, trusted=trusted)
         if champion is None:
             yield _Both(candidate, None)
             return
-        directory = packages.enter_context(tracking.package(champion.uri))
+        place = tracking.package(champion.uri)
+        yield _Both(candidate, _load_champion(packages, place, champion, spec, trusted))
+
+
+def _load_champion(
+    packages: contextlib.ExitStack,
+    place: contextlib.AbstractContextManager[Path],
+    champion: RegisteredVersion,
+    spec: ModelSpec,
+    trusted: "TrustedKeys",
+) -> "Contestant | Unreadable":
+    """The champion, or why it cannot be loaded: that is the gates' to judge, and lasts."""
+    from mlops_assets.modeling.contestants import Unreadable, load_contestant
+
+    version = str(champion.version)
+    try:
+        directory = packages.enter_context(place)
+    except UnsafeModelError as error:
+        return Unreadable(version, str(error))
+    try:
         split = _split_of(champion)
-        version = str(champion.version)
-        yield _Both(candidate, load_contestant(directory, split, spec, version=version))
+        return load_contestant(directory, split, spec, trusted=trusted, version=version)
+    except (RegistryError, UnsafeModelError) as error:
+        # Where it is stored, in place of where it was fetched to: `keys sign` takes that.
+        return Unreadable(version, str(error).replace(str(directory), champion.uri))
 
 
 def _split_of(version: RegisteredVersion) -> SplitRule:

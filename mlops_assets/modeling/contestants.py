@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from mlops_assets.modeling.agreement import open_session, tensors
 from mlops_assets.modeling.features import TARGET, VALIDATES, BuiltFrame
-from mlops_assets.modeling.manifest import FeatureField, ModelManifest, read_manifest
+from mlops_assets.modeling.manifest import FeatureField, ModelManifest
 from mlops_assets.modeling.metrics import Floats
 from mlops_assets.modeling.package import ONNX_FILE, load_package
 from mlops_assets.modeling.pipeline import select_features
+from mlops_assets.modeling.signing import TrustedKeys, read_signed_manifest
 from mlops_assets.modeling.split import SplitRule
 from mlops_assets.modeling.target import Label
 from mlops_assets.spec import ModelSpec
@@ -43,15 +44,41 @@ class Contestant:
     directory: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A champion that cannot be loaded: there is one, and it is not judged.
+
+    Attributes:
+        version: Registry version.
+        reason: Why, in words.
+    """
+
+    version: str
+    reason: str
+
+
 def load_contestant(
-    directory: Path, split: SplitRule, spec: ModelSpec, *, version: str | None = None
+    directory: Path,
+    split: SplitRule,
+    spec: ModelSpec,
+    *,
+    trusted: TrustedKeys | None,
+    version: str | None = None,
 ) -> Contestant:
     """A packaged model from its directory, verified.
 
+    Args:
+        directory: The package.
+        split: Which rows it was trained on.
+        spec: Its document, which says what of the user's own may be constructed.
+        trusted: Keys, one of which must have signed it; None for a package that this process made.
+        version: Registry version; None for a candidate.
+
     Raises:
-        UnsafeModelError: the package is not what its manifest says.
+        UnsafeModelError: the package is not what its manifest says, no trusted key signed it, or
+            it holds a type that the document does not trust.
     """
-    manifest = read_manifest(directory)
+    manifest = read_signed_manifest(directory, trusted)
     return Contestant(
         pipeline=load_package(directory, allowed=spec.model.trusted_types, manifest=manifest),
         manifest=manifest,

@@ -13,6 +13,7 @@ from mlops_assets.modeling.bootstrap import Resampled, StatisticOf, resample
 from mlops_assets.modeling.calibration import Calibration, assess_calibration
 from mlops_assets.modeling.contestants import (
     Contestant,
+    Unreadable,
     answer,
     answer_baseline,
     single_row_calls,
@@ -143,14 +144,14 @@ def evaluate(
     spec: ModelSpec,
     built: BuiltFrame,
     candidate: Contestant,
-    champion: Contestant | None,
+    champion: Contestant | Unreadable | None,
     decided_at: datetime,
 ) -> Evaluation:
     """Judge a candidate beside the champion and a baseline that knows only the target's shares.
 
     All answer the same rows: those dated before the decision that neither model was trained on.
-    When no row can judge both, the candidate is judged on its own rows, and the champion's numbers
-    are unknown, which the gate takes as a failure.
+    When no row can judge both, or the champion cannot be loaded, the candidate is judged on its own
+    rows, and the champion's numbers are unknown, which the gate takes as a failure.
     """
     field = _open_field(built, candidate, champion, decided_at)
     slices = cut_slices(field.rows, spec.evaluation.slices)
@@ -187,10 +188,16 @@ def _as_time(value: object) -> datetime | None:
 
 
 def _open_field(
-    built: BuiltFrame, candidate: Contestant, champion: Contestant | None, decided_at: datetime
+    built: BuiltFrame,
+    candidate: Contestant,
+    champion: Contestant | Unreadable | None,
+    decided_at: datetime,
 ) -> _Field:
     """The rows that judge, and everybody's answers to them."""
     reason = "there is no champion yet" if champion is None else ""
+    if isinstance(champion, Unreadable):
+        reason = f"champion v{champion.version} cannot be loaded: {champion.reason}"
+        champion = None
     if champion is not None and (unfit := why_not_comparable(champion, candidate)):
         reason, champion = f"the champion cannot answer these rows: {unfit}", None
     judged = judgeable(

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from mlops_assets.errors import RegistryError
+from mlops_assets.errors import RegistryError, UnsafeModelError
 from mlops_assets.modeling.mlflow_connection import MODEL_DIGEST, MlflowConnection
 from mlops_assets.modeling.stored_package import local_path
 
@@ -128,14 +128,28 @@ class MlflowRegistry(MlflowConnection):
 
     @contextlib.contextmanager
     def package(self, uri: str) -> Iterator[Path]:
-        """The directory of a package, fetched into a temporary place when it is not local."""
+        """The directory of a package, fetched into a temporary place when it is not local.
+
+        Raises:
+            UnsafeModelError: the store answers, and has nothing there.
+        """
         if (local := local_path(uri)) is not None:
             yield local
             return
-        from mlflow.artifacts import download_artifacts
-
         with tempfile.TemporaryDirectory() as scratch:
-            yield Path(download_artifacts(uri, dst_path=scratch, tracking_uri=self.uri))
+            yield self._download(uri, scratch)
+
+    def _download(self, uri: str, scratch: str) -> Path:
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        try:
+            return Path(download_artifacts(uri, dst_path=scratch, tracking_uri=self.uri))
+        except MlflowException as error:
+            if get_artifact_repository(uri, tracking_uri=self.uri).list_artifacts():
+                raise
+            raise UnsafeModelError(f"{uri} holds no package; it was deleted") from error
 
     def _ensure_registered_model(self, name: str) -> None:
         from mlflow.exceptions import MlflowException

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_assets.errors import RegistryError, SigningKeyError
+from mlops_assets.errors import RegistryError
 from mlops_assets.modeling.mlflow_connection import MODEL_DIGEST, MlflowConnection
 from mlops_assets.modeling.signing import sign_package
 from mlops_assets.modeling.stored_package import local_path
@@ -159,12 +159,7 @@ class MlflowRuns(MlflowConnection):
         Raises:
             SigningKeyError: there is no key to sign it with, so no predictor would take it.
         """
-        if self.signing_key is None:
-            raise SigningKeyError(
-                f"{self.uri}: no signing key; MLOPS_SIGNING_KEY names the file of one, and "
-                "`mlops-assets keys new` makes it"
-            )
-        sign_package(package, self.signing_key)
+        sign_package(package, self.require_signing_key())
         experiment_id = self.client.get_run(run_id).info.experiment_id
         logged = self.client.create_logged_model(
             experiment_id,

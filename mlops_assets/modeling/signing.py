@@ -138,6 +138,18 @@ def read_trusted_keys(place: Path) -> TrustedKeys:
     return TrustedKeys(place, found)
 
 
+def keys_of_signer(signing_key: Path, others: Path | None) -> TrustedKeys:
+    """The keys that count where models are signed: the signing one, and those of a folder, if any.
+
+    Raises:
+        SigningKeyError: the signing key cannot be read, or a file of the folder is no public key.
+    """
+    own = _read_signing_key(signing_key).public_key().public_bytes_raw()
+    if others is None or not any(others.glob("*.pem")):
+        return TrustedKeys(signing_key, {key_id(own): own})
+    return TrustedKeys(others, {key_id(own): own, **read_trusted_keys(others).keys})
+
+
 def _read_public_keys(file: Path) -> dict[str, bytes]:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -62,7 +62,9 @@ class Judged:
 
 
 def build_reference_files(spec: ModelSpec, judged: Judged) -> Mapping[str, bytes]:
-    """The files, by name."""
+    """The files, by name. None of a candidate that answers no number: the gates refuse it."""
+    if not _answers_numbers(judged):
+        return {}
     performance = refer_performance(spec, judged)
     quality = refer_quality(spec, judged.built, judged.candidate.manifest)
     drift = refer_drift(spec, judged)
@@ -97,6 +99,11 @@ def _judging_rows(judged: Judged) -> pl.DataFrame:
     rows = built.frame.filter(mask)
     classes = candidate.manifest.classes
     return rows if classes is None else rows.filter(pl.col(TARGET).is_in(classes))
+
+
+def _answers_numbers(judged: Judged) -> bool:
+    answers = answer(judged.candidate, _judging_rows(judged), judged.candidate.manifest.classes)
+    return bool(np.isfinite(answers).all())
 
 
 def refer_performance(spec: ModelSpec, judged: Judged) -> PerformanceReference:

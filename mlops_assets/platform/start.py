@@ -5,6 +5,7 @@ it (`up.py`), how processes are kept (`supervision.py`), what is stale (`stalene
 process `materialize.py`), what a result is (`results.py`), how it looks (`progress.py`).
 """
 
+import functools
 import json
 import os
 import queue
@@ -18,6 +19,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mlops_assets.errors import PlatformError
+from mlops_assets.platform.asking import Asking
 from mlops_assets.platform.environment import Addresses
 from mlops_assets.platform.events import ModelMade, Models, Unusable, read_event
 from mlops_assets.platform.evidence import declared_services, read_record
@@ -80,6 +82,7 @@ class Start:
         self._making: Task | None = None
         self._expected: list[str] = []
         self._made: dict[str, tuple[ModelMade, float]] = {}  # with the time it was reported
+        self._asking: Asking[Probe] = Asking()
         self.report = Report([], options.addresses.urls, {})
 
     def begin(self) -> None:
@@ -163,8 +166,11 @@ class Start:
         for model, (made, since) in list(self._made.items()):
             probe = None
             if made.service is not None and made.version is not None:
-                probe = ask(gateway, made.service, made.example, made.version)
+                question = functools.partial(ask, gateway, made.service, made.example, made.version)
+                probe = self._asking.answer((model, made.version), question)
                 overdue = time.monotonic() > since + made.ready_timeout_seconds
+                if probe is None:  # it comes within seconds, if only to say that nobody answered
+                    continue
                 if not _is_as_made(made, probe) and not overdue:
                     continue
             del self._made[model]
@@ -179,9 +185,12 @@ class Start:
             return
         home, gateway = self._options.home, self._options.addresses.urls["gateway"]
         for model, service in declared_services(home).items():
-            live = read_record(home, model, "inference_service") or {}
-            probe = ask(gateway, service, live.get("example", []))
-            if live and probe.problem is None:
+            live = read_record(home, model, "inference_service")
+            if live is None:
+                continue
+            question = functools.partial(ask, gateway, service, live.get("example", []))
+            probe = self._asking.answer((model, "early"), question)
+            if probe is not None and probe.problem is None:
                 self._note("first_prediction")
                 self._progress.show_result(model, f"{model}: v{probe.version} answers")
                 return

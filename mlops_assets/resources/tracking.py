@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from mlops_assets.modeling.signing import SIGNING_KEY, ensure_key_pair
+from mlops_assets.modeling.signing import SIGNING_KEY, TRUSTED, ensure_key_pair
 from mlops_assets.modeling.tracking import Tracking
 
 
@@ -28,12 +28,14 @@ class TrackingResource(dg.ConfigurableResource[Tracking]):
     )
     key_folder: str | None = Field(
         default=None,
-        description="Folder of a key pair to sign with instead; made when it has none.",
+        description="Folder of a key pair to sign with instead; made when it has none. Its trusted "
+        "keys count in either case.",
     )
 
     def create_resource(self, context: dg.InitResourceContext) -> Tracking:  # noqa: ARG002
         """The tracking of `mlops_assets.modeling`; MLflow itself is imported on first use."""
-        return Tracking(self.uri, self.artifact_root, self.ui_url, self._signing_key())
+        trusted = None if self.key_folder is None else Path(self.key_folder, TRUSTED)
+        return Tracking(self.uri, self.artifact_root, self.ui_url, self._signing_key(), trusted)
 
     def _signing_key(self) -> Path | None:
         if self.signing_key is not None:

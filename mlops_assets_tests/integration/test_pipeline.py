@@ -7,6 +7,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from mlops_assets.modeling.signing import SIGNATURE_FILE, SIGNING_KEY, sign_package
+from mlops_assets.modeling.stored_package import local_path
 from mlops_assets_tests.documents import churn_document, churn_rows, write_churn
 from mlops_assets_tests.integration.conftest import Platform, materialized, told
 
@@ -137,3 +139,40 @@ def test_a_broken_contract_blocks_what_follows(platform: Platform, folder: Path)
     later = platform.run(platform.definitions(folder), only=["features"])
     assert "months" in told(later)
     assert materialized(later) == {}
+
+
+def test_a_champion_without_its_signature_refuses_the_candidate_with_the_reason(
+    platform: Platform, folder: Path
+) -> None:
+    """Its manifest was believed, and with it whatever the store held."""
+    champion = platform.tracking.version_of_alias("churn", "champion")
+    assert champion is not None
+    place = local_path(champion.uri)
+    assert place is not None
+    (place / SIGNATURE_FILE).unlink()
+    write_churn(folder, churn_rows(1_000))
+    result = platform.run(platform.definitions(folder))
+    (refused,) = [c for c in result.get_asset_check_evaluations() if not c.passed]
+    assert refused.check_name == "not_worse_than_champion"
+    assert f"champion v{champion.version} cannot be loaded" in str(refused.description)
+    assert f"{champion.uri} is not signed" in str(refused.description)
+    sign_package(place, platform.home / "keys" / SIGNING_KEY)
+    again = platform.run(platform.definitions(folder), only=["evaluation"])
+    assert again.success, told(again)
+
+
+def test_a_candidate_that_answers_no_number_is_refused_by_the_gates(
+    platform: Platform, folder: Path
+) -> None:
+    """The step ended with an error about the references that it leaves."""
+    own = "mlops_assets_tests.modeling.own_estimator.NotANumber"
+    model = {"estimator": own, "trusted_types": [own]}
+    result = platform.run(platform.definitions(folder, model=model))
+    assert "evaluation" in materialized(result), told(result)
+    refused = {c.check_name: c for c in result.get_asset_check_evaluations() if not c.passed}
+    assert {"beats_baseline", "calibration"} <= set(refused)
+    assert "roc_auc is undefined" in str(refused["beats_baseline"].description)
+    version = platform.tracking.client.get_run(
+        materialized(result)["evaluation"].metadata["mlflow_run_id"].value
+    )
+    assert "beats_baseline" in version.data.tags["mlops.refused"]

@@ -32,7 +32,8 @@ class PackagedModel:
 
     def as_contestant(self, version: str | None = None) -> Contestant:
         """The model as it enters an evaluation."""
-        return load_contestant(self.directory, self.built.facts.split, self.spec, version=version)
+        split = self.built.facts.split
+        return load_contestant(self.directory, split, self.spec, trusted=None, version=version)
 
 
 def package(spec: ModelSpec, directory: Path, n_rows: int = 600) -> PackagedModel:

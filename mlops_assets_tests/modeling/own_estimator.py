@@ -1,4 +1,4 @@
-"""An estimator of a user's own, for the tests of packaging."""
+"""Estimators of a user's own, for the tests of packaging."""
 
 from typing import Any
 
@@ -29,8 +29,24 @@ def make_own_classifier() -> type:
     return OwnClassifier
 
 
+def make_not_a_number() -> type:
+    """An estimator whose probabilities are no numbers."""
+
+    class NotANumber(make_own_classifier()):  # type: ignore[misc]
+        """Answers NaN for each row."""
+
+        def predict_proba(self, x: Any) -> NDArray[np.float64]:
+            return np.full((len(x), len(self.classes_)), np.nan)
+
+    NotANumber.__qualname__ = "NotANumber"
+    return NotANumber
+
+
+_MAKERS = {"OwnClassifier": make_own_classifier, "NotANumber": make_not_a_number}
+
+
 def __getattr__(name: str) -> type:
-    if name != "OwnClassifier":
+    if name not in _MAKERS:
         raise AttributeError(name)
-    globals()[name] = make_own_classifier()
+    globals()[name] = _MAKERS[name]()
     return globals()[name]  # type: ignore[no-any-return]

@@ -17,6 +17,7 @@ from mlops_assets.modeling.signing import (
     TRUSTED,
     distrust,
     ensure_key_pair,
+    keys_of_signer,
     read_signed_manifest,
     read_trusted_keys,
     rotate_key,
@@ -227,3 +228,13 @@ def test_the_module_loads_without_cryptography() -> None:
     code = "import sys, mlops_assets.modeling.signing\nprint('cryptography' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_whoever_signs_trusts_its_own_key_and_those_of_a_folder(keys: Path, tmp_path: Path) -> None:
+    former = signing_key_id(keys / SIGNING_KEY)
+    new = rotate_key(keys)
+    assert set(keys_of_signer(keys / SIGNING_KEY, None).keys) == {new}
+    assert set(keys_of_signer(keys / SIGNING_KEY, tmp_path / "none").keys) == {new}
+    assert set(keys_of_signer(keys / SIGNING_KEY, keys / TRUSTED).keys) == {former, new}
+    distrust(keys, former)
+    assert set(keys_of_signer(keys / SIGNING_KEY, keys / TRUSTED).keys) == {new}

@@ -238,4 +238,6 @@ def test_no_model_is_stored_unsigned(tracking: Tracking, tmp_path: Path) -> None
     with unsigned.run("churn", IDENTITY, "x") as run_id:
         with pytest.raises(SigningKeyError, match="no signing key; MLOPS_SIGNING_KEY"):
             unsigned.log_package(run_id, package, "aa")
+        with pytest.raises(SigningKeyError, match="no signing key; MLOPS_SIGNING_KEY"):
+            unsigned.read_trusted()
         assert unsigned.client.search_logged_models(experiment_ids=["1"]) == []

@@ -1,13 +1,17 @@
 """What an evaluation leaves for later windows, made of really packaged models."""
 
+import math
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from mlops_assets.modeling.importance import FeatureImportance
+from mlops_assets.modeling.metrics import Floats
 from mlops_assets.modeling.split import TIME
 from mlops_assets.monitoring.answers import Subject
 from mlops_assets.monitoring.at_evaluation import (
@@ -70,6 +74,34 @@ def test_all_files_are_read_back(model: PackagedModel) -> None:
     assert performance.n_rows == model.built.facts.n_validation
     assert quality.n_rows == model.built.frame.height
     assert all(len(content) < 500_000 for content in files.values())
+
+
+class Unanswering:
+    """A fitted pipeline whose first answer is no number."""
+
+    def __init__(self, pipeline: Any, number: float) -> None:
+        self.pipeline, self.number = pipeline, number
+
+    def predict(self, rows: pl.DataFrame) -> Floats:
+        return self._spoilt(np.asarray(self.pipeline.predict(rows), dtype=np.float64))
+
+    def predict_proba(self, rows: pl.DataFrame) -> Floats:
+        return self._spoilt(self.pipeline.predict_proba(rows))
+
+    def _spoilt(self, answers: Floats) -> Floats:
+        answers[:1] = self.number
+        return answers
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_of_a_model_that_answers_no_number_nothing_is_left(
+    model: PackagedModel, number: float
+) -> None:
+    """The evaluation ended with a ValidationError, in place of the gates' refusal."""
+    judged = at_evaluation(model)
+    pipeline = Unanswering(judged.candidate.pipeline, number)
+    broken = replace(judged, candidate=replace(judged.candidate, pipeline=pipeline))
+    assert build_reference_files(model.spec, broken) == {}
 
 
 def test_the_estimate_is_of_the_monitored_metric(model: PackagedModel) -> None:

@@ -95,6 +95,31 @@ def test_it_stays_up_until_a_signal(tiny: Tiny) -> None:
     assert "stopping" in said
 
 
+def test_a_service_that_hangs_holds_up_nobody_who_stops(tiny: Tiny) -> None:
+    """Each look at it took 10 s, or 20 s, and as long the stop."""
+    asked = tiny.home.root / "asked"
+    hanging = f"import pathlib, time; pathlib.Path({str(asked)!r}).touch(); time.sleep(60)"
+    gateway_code = ANSWER.replace("        rows =", f"        {hanging}\n        rows =")
+
+    def build(home: Home, project: Path, addresses: Addresses, pid: int) -> list[Server]:
+        gateway, *pages = small_servers(home, project, addresses, pid)
+        command = (gateway.command[0], "-c", gateway_code, *gateway.command[3:])
+        return [replace(gateway, command=command), *pages]
+
+    interrupted: list[float] = []
+
+    def interrupt() -> None:
+        while not asked.exists():
+            time.sleep(0.05)
+        interrupted.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    report, _ = up(replace(options(tiny), once=False, models=("pear",), build_servers=build))
+    assert report.error == "stopped before everything was up"
+    assert time.monotonic() - interrupted[0] < 8
+
+
 def test_a_server_that_cannot_run_is_named_with_its_last_words(tiny: Tiny) -> None:
     def broken(home: Home, project: Path, addresses: Addresses, pid: int) -> list[Server]:
         gateway, *pages = small_servers(home, project, addresses, pid)

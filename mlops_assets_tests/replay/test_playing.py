@@ -90,7 +90,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     built = build_frame(HISTORY.known(BEGIN), SPEC)
     manifest = write_package(package, train(SPEC, built), built, SPEC)
     sign_package(package, signing_key())
-    contestant = load_contestant(package, built.facts.split, SPEC)
+    contestant = load_contestant(package, built.facts.split, SPEC, trusted=None)
     files = build_reference_files(SPEC, Judged(built, contestant, BEGIN))
     references = read_references("1", manifest, lambda name: files[name])
     windows = MonitoringStore(ModelDocuments(str(home / "monitoring")))

@@ -3,6 +3,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mlops_assets.modeling.signing import SIGNING_KEY, rotate_key
 from mlops_assets.resources.environment import build_resources
 from mlops_assets.resources.lake import LakeResource
 from mlops_assets.resources.prediction_log import PredictionLogResource
@@ -45,6 +46,18 @@ def test_a_cluster_keeps_everything_in_object_storage_and_leaves_artifacts_to_ml
     assert made["tracking"] == TrackingResource(
         uri="http://mlflow:5000", artifact_root=None, ui_url="https://mlflow.example.com"
     )
+
+
+def test_what_the_keys_of_the_home_signed_is_trusted_to_be_judged(tmp_path: Path) -> None:
+    resource = build_resources({"MLOPS_HOME": str(tmp_path)})["tracking"]
+    tracking = resource.create_resource(dg.build_init_resource_context())
+    (former,) = tracking.read_trusted().keys
+    new = rotate_key(tmp_path / "keys")
+    assert set(tracking.read_trusted().keys) == {former, new}
+    cluster = CLUSTER | {"MLOPS_SIGNING_KEY": str(tmp_path / "keys" / SIGNING_KEY)}
+    resource = build_resources(cluster)["tracking"]
+    tracking = resource.create_resource(dg.build_init_resource_context())
+    assert set(tracking.read_trusted().keys) == {new}
 
 
 def test_where_a_cluster_serves_the_sink_alone_moves_what_is_logged() -> None:
