@@ -298,6 +298,17 @@ class PredictionStore:
             ["prediction_id", "row"], keep="first", maintain_order=True
         )
 
+    def scan_ids(
+        self, service: str, start: datetime | None = None, end: datetime | None = None
+    ) -> pl.LazyFrame:
+        """`prediction_id` and `row` of a window `[start, end)`, without shadows, in no order; what
+        was logged twice may be there twice."""
+        table = self._open(self.uri(service, PREDICTIONS))
+        key = ["prediction_id", "row"]
+        if table is None:
+            return pl.LazyFrame(schema=PREDICTION_TYPES).select(key)
+        return _inside(_scan(table).filter(~pl.col("shadow")), start, end).select(key)
+
     def count_events(self, service: str, counts: pl.Expr, start: datetime, end: datetime) -> int:
         """Rows of a window that somebody was answered with, those that came twice twice.
 
