@@ -21,7 +21,7 @@ from mlops_assets.serving.prediction_log.compaction import (
     rewrite_day,
 )
 from mlops_assets.serving.prediction_log.store import PredictionStore
-from mlops_assets.serving.prediction_log.tables import PREDICTIONS, TRUTH
+from mlops_assets.serving.prediction_log.tables import HALVES, PREDICTIONS, TRUTH
 
 DAY, NEXT = date(2026, 3, 2), date(2026, 3, 3)
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -85,6 +85,18 @@ def test_a_day_becomes_one_file_with_the_same_rows_and_a_second_time_changes_not
     version = store.table_version("toy", PREDICTIONS)
     assert compact_table(store, "toy", PREDICTIONS, NEXT) == 0
     assert store.table_version("toy", PREDICTIONS) == version
+
+
+def test_bodies_of_requests_stay_as_they_came(store: PredictionStore) -> None:
+    told: dict[str, object] = dict.fromkeys(("namespace", "component", "revision"), "")
+    told |= {"kind": "request", "content_type": ""}
+    told |= {"model_version": None, "event_time": AT, "received_at": AT, "day": DAY}
+    for n in range(MANY):
+        row = told | {"event_id": f"e{n}", "body": bytes([n, 255, 0])}
+        store.append_halves("toy", [row], source="h", offset=n + 1)
+    before = store.scan_halves("toy").collect().sort("event_id")
+    assert compact_table(store, "toy", HALVES, NEXT) == 1
+    assert store.scan_halves("toy").collect().sort("event_id").equals(before)
 
 
 def test_few_files_are_left_as_they_are(store: PredictionStore) -> None:
