@@ -3,6 +3,9 @@
 What was read is kept reduced in a folder (a few columns of the rows that matter), with a note of
 its parts and of the newest files that they hold. A folder that is lost, or a part of it that is
 lost or damaged, is made again from the table.
+
+A file into which others were moved (`prediction_log/compaction.py`) is read like a new one, since
+it may hold what nobody read before; so a row may be kept twice, and whoever asks takes each once.
 """
 
 import json

@@ -12,8 +12,10 @@ from mlops_assets.rollout.measures import Counts, Histogram, Moments
 from mlops_assets.rollout.metrics_source import Question, Subject
 from mlops_assets.rollout.policy import Criterion
 from mlops_assets.serving.home import ServingHome
+from mlops_assets.serving.prediction_log.compaction import compact_table
 from mlops_assets.serving.prediction_log.records import Preamble, encode
 from mlops_assets.serving.prediction_log.segments import SegmentWriter
+from mlops_assets.serving.prediction_log.tables import FAILURES, PREDICTIONS, TRUTH
 from mlops_assets_tests.rollout.logged import HandmadeLog
 
 START = datetime(2026, 8, 3, 12, 0, tzinfo=UTC)
@@ -130,6 +132,31 @@ def test_a_file_that_comes_into_the_table_after_a_younger_one_is_read(home: Path
     late.write_text("\n".join(json.dumps(line) for line in lines))
     assert source.measure(question()).arms["stable"].n_requests == 7
     assert source.measure(question()).arms["stable"].n_requests == 7
+
+
+def test_what_was_moved_into_fewer_files_counts_once(home: Path) -> None:
+    log, source = HandmadeLog(home), source_of(home)
+    for n in range(10):
+        answered = log.answer("v1", times(2, n), [0.25] * 2)
+        log.answer("v2", times(2, n), [0.25] * 2)
+        log.fail("v1", times(1, n), [f"lost{n}"])
+        log.tell_truth(answered, ["0", "1"], START + timedelta(seconds=30 + n))
+        if n == 7:  # the rest is read from the new files alone
+            before = source.measure(question(ERRORS, QUALITY))
+    for table in (PREDICTIONS, FAILURES, TRUTH):
+        after = START.date() + timedelta(days=1)
+        assert compact_table(log.store, "toy", table, after) == 1
+    found = source.measure(question(ERRORS, QUALITY, cursor=before.cursor))
+    assert found.source_error is None
+    assert found.arms == source_of(home).measure(question(ERRORS, QUALITY)).arms
+    source.forget("toy")
+    assert found.arms == source.measure(question(ERRORS, QUALITY)).arms
+    stable = found.arms["stable"]
+    assert (before.arms["stable"].n_requests, stable.n_requests) == (24, 30)
+    quality, errors = stable.measures["quality"], stable.measures["error_ratio"]
+    assert isinstance(quality, Moments)
+    assert isinstance(errors, Moments)
+    assert (quality.n, errors.total) == (20, 10)
 
 
 def test_callers_are_units_where_they_are_kept_on_one_version(home: Path) -> None:

@@ -63,8 +63,11 @@ def rows_since(predictions_uri: str, version: int, enough: int) -> int:
 
 
 def _added(commit: str) -> Iterator[int]:
-    """Rows of each file that a commit added."""
-    for line in commit.splitlines():
+    """Rows of each file that a commit added; none of one that replaced files by others."""
+    lines = commit.splitlines()
+    if any(line.startswith('{"remove"') for line in lines):
+        return
+    for line in lines:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             added = json.loads(line).get("add")
             if added is not None:

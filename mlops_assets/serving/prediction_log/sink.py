@@ -9,11 +9,13 @@ import argparse
 import logging
 import os
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mlops_assets.serving.home import ServingHome
+from mlops_assets.serving.prediction_log.compaction import compact_closed
 from mlops_assets.serving.prediction_log.drain import Drained, drain
 from mlops_assets.serving.prediction_log.retention import forget_old
 from mlops_assets.serving.prediction_log.store import PredictionStore
@@ -74,8 +76,24 @@ def forget_home(home: Path, now: datetime, lake: str | None = None) -> int:
         return forget_old(paths, open_store(home, lake), now)
 
 
+def start_compacting(home: Path, now: datetime, lake: str | None = None) -> threading.Thread:
+    """Make few files of each closed day's many, beside the moving of segments.
+
+    It may take minutes, while records must not wait for more than one (`rollout/log_motion.py`).
+    So it holds no lock: Delta refuses what does not go together. It ends with the process.
+    """
+    worker = threading.Thread(
+        target=compact_closed,
+        args=(ServingHome.under(home), open_store(home, lake), now),
+        name="compaction",
+        daemon=True,
+    )
+    worker.start()
+    return worker
+
+
 def run_sink(home: Path, lake: str | None = None, *, once: bool = False) -> int:
-    """Move segments until nothing came for a while.
+    """Move segments until nothing came for a while and nothing is compacted any more.
 
     Args:
         home: MLOPS_HOME.
@@ -87,7 +105,8 @@ def run_sink(home: Path, lake: str | None = None, *, once: bool = False) -> int:
     """
     last = time.monotonic()
     forget_at = last
-    while time.monotonic() - last < IDLE_SECONDS:
+    compacting = None
+    while time.monotonic() - last < IDLE_SECONDS or (compacting and compacting.is_alive()):
         moved = drain_home(home, lake)
         if once:
             return 1 if moved.n_failed_segments else 0
@@ -96,6 +115,8 @@ def run_sink(home: Path, lake: str | None = None, *, once: bool = False) -> int:
             _LOG.info("%d records moved to the tables", moved.n_rows)
         if time.monotonic() >= forget_at:
             forget_home(home, datetime.now(UTC), lake)
+            if compacting is None or not compacting.is_alive():
+                compacting = start_compacting(home, datetime.now(UTC), lake)
             forget_at = time.monotonic() + FORGET_SECONDS
         time.sleep(PASS_SECONDS)
     return 0

@@ -104,6 +104,15 @@ class PredictionStore:
         """Where a table stands."""
         return f"{self._root}/{service}/{table}"
 
+    @property
+    def storage_options(self) -> dict[str, str]:
+        """As deltalake takes them."""
+        return dict(self._options)
+
+    def open_table(self, service: str, table: str) -> "DeltaTable | None":
+        """A table as it is now; None when there is none."""
+        return self._open(self.uri(service, table))
+
     def append_predictions(
         self,
         service: str,
@@ -205,18 +214,31 @@ class PredictionStore:
         """
         from deltalake.exceptions import DeltaError
 
-        found = self._open(self.uri(service, table))
+        found = self.open_table(service, table)
         if found is None:
             return False
         try:
             old = any(part["day"] is None or part["day"] < str(day) for part in found.partitions())
             if old:
                 found.delete(f"day < '{day}'")
-            if found.vacuum(_VACUUM_HOURS, enforce_retention_duration=False):  # a dry run
-                found.vacuum(_VACUUM_HOURS, dry_run=False, enforce_retention_duration=False)
         except (DeltaError, OSError) as error:
             raise ServingError(f"{found.table_uri}: {error}") from error
+        self.remove_unread_files(service, table)
         return old
+
+    def remove_unread_files(self, service: str, table: str) -> None:
+        """Remove files that left a table a day ago, and what a killed writer left a day ago."""
+        from deltalake.exceptions import DeltaError
+
+        found = self.open_table(service, table)
+        if found is None:
+            return
+        settings: dict[str, Any] = {"enforce_retention_duration": False, "full": True}
+        try:
+            if found.vacuum(_VACUUM_HOURS, dry_run=True, **settings):
+                found.vacuum(_VACUUM_HOURS, dry_run=False, **settings)
+        except (DeltaError, OSError) as error:
+            raise ServingError(f"{found.table_uri}: {error}") from error
 
     def _append(self, uri: str, frame: pl.DataFrame, source: str, offset: int) -> bool:
         from deltalake import CommitProperties, Transaction, write_deltalake
@@ -275,6 +297,17 @@ class PredictionStore:
         return frame.sort("event_time", maintain_order=True).unique(
             ["prediction_id", "row"], keep="first", maintain_order=True
         )
+
+    def scan_ids(
+        self, service: str, start: datetime | None = None, end: datetime | None = None
+    ) -> pl.LazyFrame:
+        """`prediction_id` and `row` of a window `[start, end)`, without shadows, in no order; what
+        was logged twice may be there twice."""
+        table = self._open(self.uri(service, PREDICTIONS))
+        key = ["prediction_id", "row"]
+        if table is None:
+            return pl.LazyFrame(schema=PREDICTION_TYPES).select(key)
+        return _inside(_scan(table).filter(~pl.col("shadow")), start, end).select(key)
 
     def count_events(self, service: str, counts: pl.Expr, start: datetime, end: datetime) -> int:
         """Rows of a window that somebody was answered with, those that came twice twice.

@@ -20,6 +20,7 @@ AGES = (
     timedelta(days=7),
     timedelta(days=30),
 )
+_USUAL_LAG = timedelta(days=31)  # most truth comes within
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +175,22 @@ def _coverage(judged: pl.DataFrame, age: timedelta, now: datetime) -> AgeCoverag
 
 
 def _count_unknown(store: PredictionStore, service: str, start: datetime, end: datetime) -> int:
+    """Truths that came in the window for ids that nobody predicted, at whatever time.
+
+    Young predictions are looked through first. The old ones, most of a log, are read only for ids
+    that are not among those.
+    """
     came = pl.col("received_at").is_between(
         start.astimezone(UTC), end.astimezone(UTC), closed="left"
     )
     key = ["prediction_id", "row"]
-    truths = store.scan_truth(service).filter(came).select(key).unique()
-    unknown = truths.join(store.scan_predictions(service).select(key), on=key, how="anti")
-    return int(unknown.select(pl.len()).collect().item())
+    unknown = store.scan_truth(service).filter(came).select(key).unique().collect()
+    young = start - _USUAL_LAG
+    for since, until in ((young, None), (None, young)):
+        if unknown.height:
+            predicted = store.scan_ids(service, since, until)
+            unknown = unknown.lazy().join(predicted, on=key, how="anti").collect()
+    return unknown.height
 
 
 def _as_lag(found: object) -> timedelta | None:

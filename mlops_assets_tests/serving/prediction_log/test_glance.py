@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from mlops_assets.serving.prediction_log.compaction import compact_table
 from mlops_assets.serving.prediction_log.glance import glance, rows_since
 from mlops_assets.serving.prediction_log.store import PredictionStore
 from mlops_assets.serving.prediction_log.tables import PREDICTIONS, TRUTH
@@ -29,6 +30,15 @@ def test_rows_are_counted_from_a_version_on_and_no_further_than_asked(tmp_path: 
     assert store.table_version("churn", PREDICTIONS) == 2
     assert [rows_since(uri, version, 100) for version in (-1, 0, 1, 2)] == [12, 9, 5, 0]
     assert rows_since(uri, -1, 4) == 7  # the commit that made it enough is the last one read
+
+
+def test_rows_that_were_moved_into_fewer_files_are_not_new(tmp_path: Path) -> None:
+    store = PredictionStore(str(tmp_path))
+    for offset in range(1, 11):
+        append(store, 1, offset)
+    assert compact_table(store, "churn", PREDICTIONS, date(2026, 3, 3)) == 1
+    append(store, 2, 11)
+    assert rows_since(store.uri("churn", PREDICTIONS), 7, 100) == 4
 
 
 def test_a_history_that_was_cut_counts_as_enough(tmp_path: Path) -> None:

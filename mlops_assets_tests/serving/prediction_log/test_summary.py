@@ -67,3 +67,45 @@ def test_pairs_are_looked_for_near_their_day(store: PredictionStore) -> None:
     store.append_halves("toy", [half("a", "response", MIDNIGHT + DAY)], source="t", offset=1)
     ((request, response),) = store.find_pairs("toy", ["a"], MIDNIGHT.date())
     assert (request["event_time"], response["event_time"]) == (MIDNIGHT, MIDNIGHT + DAY)
+
+
+def tell(store: PredictionStore, *names: str, offset: int = 1) -> None:
+    at = MIDNIGHT + timedelta(hours=2)
+    told = {"row": 0, "value": "1", "time": at, "received_at": at, "day": at.date()}
+    rows = [told | {"prediction_id": name} for name in names]
+    store.append_truth("toy", rows, source="t", offset=offset)
+
+
+def predict(store: PredictionStore, name: str, days: int, *, shadow: bool = False) -> None:
+    rows = prediction(name, 1, 1.0)
+    later_us = days * 86_400_000_000
+    rows = [row | {"event_us": int(str(row["event_us"])) + later_us} for row in rows]
+    rows = [row | {"shadow": shadow} for row in rows]
+    store.append_predictions("toy", rows, [], source=f"{name}{shadow}", offset=1)
+
+
+def n_unknown(store: PredictionStore) -> int:
+    return summarize_window(store, "toy", MIDNIGHT, MIDNIGHT + DAY, MIDNIGHT + DAY).n_unknown_truths
+
+
+def test_a_truth_is_known_however_old_or_young_its_prediction(store: PredictionStore) -> None:
+    for name, days in (("old", -400), ("edge", -31), ("now", 0), ("ahead", 1)):
+        predict(store, name, days)
+    predict(store, "copy", 0, shadow=True)
+    predict(store, "old_copy", -400, shadow=True)
+    tell(store, "old", "edge", "now", "ahead")
+    assert n_unknown(store) == 0
+    tell(store, "copy", "old_copy", "nobody", "nobody", "now", offset=2)
+    assert n_unknown(store) == 3
+
+
+def test_old_days_are_not_read_when_young_ones_hold_all(
+    store: PredictionStore, tmp_path: Path
+) -> None:
+    predict(store, "old", -400)
+    predict(store, "now", 0)
+    tell(store, "now")
+    old = (MIDNIGHT - 400 * DAY).date()
+    for path in tmp_path.glob(f"toy/prediction_log/day={old}/*.parquet"):
+        path.unlink()
+    assert n_unknown(store) == 0
