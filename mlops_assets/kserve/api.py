@@ -1,6 +1,7 @@
 """Calls of a cluster's API server: the one place where the `kubernetes` library is used.
 
-Here: one method for all calls, with a timeout, retries, and `ClusterApiError` for what fails.
+Here: one method for all calls, with a timeout, retries, and `ClusterApiError` for what fails
+(`AnsweredError` where a pod behind the server has answered).
 Objects are plain dictionaries as the server sends them: its own client reads and writes nothing
 for us but the way there (kubeconfig, service account, certificates, tokens).
 Not here: what is called for what (`cluster.py`, `observation.py`, `state_store.py`).
@@ -13,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.errors import ClusterApiError
+from mlops_assets.errors import AnsweredError, ClusterApiError
+from mlops_assets.serving.protocol.http import VERSION_HEADER
 
 FIELD_MANAGER = "mlops-assets"
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
@@ -34,7 +36,7 @@ _RETRYABLE = {
 _PERMANENT_500 = ("field not declared in schema", "failed to create typed patch object")
 
 
-def is_retryable(error: ClusterApiError) -> bool:
+def is_retryable(error: ClusterApiError | AnsweredError) -> bool:
     """Whether the same call may succeed a moment later.
 
     Everything that we write is safe to send twice: server-side apply states what should be, and a
@@ -182,7 +184,7 @@ class ClusterApi:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._send(method, path, query, body, headers)
-            except ClusterApiError as error:
+            except (ClusterApiError, AnsweredError) as error:
                 late = time.monotonic() + pause > deadline
                 if attempt == _ATTEMPTS or late or not is_retryable(error):
                     raise
@@ -234,9 +236,11 @@ class ClusterApi:
         return response
 
 
-def _translate(error: Any, call: str) -> ClusterApiError:
-    """The server's refusal in its own words."""
+def _translate(error: Any, call: str) -> ClusterApiError | AnsweredError:
+    """The refusal of the server, or of a pod that it asked for us, in its own words."""
     body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else error.body
+    if VERSION_HEADER in (error.headers or {}):
+        return AnsweredError(f"{call}: {error.status} {str(body)[:500]}", int(error.status))
     try:
         status = json.loads(body or "")
         message = str(status["message"])
