@@ -36,7 +36,7 @@ _RETRYABLE = {
 _PERMANENT_500 = ("field not declared in schema", "failed to create typed patch object")
 
 
-def is_retryable(error: ClusterApiError | AnsweredError) -> bool:
+def is_retryable(error: ClusterApiError) -> bool:
     """Whether the same call may succeed a moment later.
 
     Everything that we write is safe to send twice: server-side apply states what should be, and a
@@ -178,13 +178,13 @@ class ClusterApi:
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
         """One call; sent again while that may help, at most four times, none begun after the first
-        one's timeout."""
+        one's timeout. What a pod answered is not asked again."""
         deadline = time.monotonic() + self.timeout_seconds
         pause = self.first_pause_seconds
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._send(method, path, query, body, headers)
-            except (ClusterApiError, AnsweredError) as error:
+            except ClusterApiError as error:  # a pod counts what it answers, so not its own
                 late = time.monotonic() + pause > deadline
                 if attempt == _ATTEMPTS or late or not is_retryable(error):
                     raise
