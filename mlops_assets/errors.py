@@ -12,6 +12,7 @@ MlopsError               anything below; the command line prints it as one messa
 ├── SigningKeyError      a key that signs models, or is trusted to, is missing or no such key
 ├── RegistryError        the tracking server refused or holds something else than expected
 ├── ServingError         the serving backend is unreachable or a revision did not become ready
+│   ├── AnsweredError        a version itself answered, with an error or with what is no answer
 │   ├── ClusterApiError      the API server refused or did not answer; has its status and reason
 │   └── FieldConflictError   somebody else set fields of the service that we declare too
 ├── MonitoringError      a reference or a window cannot be counted or compared
@@ -106,6 +107,24 @@ class RegistryError(MlopsError):
 
 class ServingError(MlopsError):
     """The serving backend is unreachable, or a revision did not become ready."""
+
+
+class AnsweredError(ServingError):
+    """A version itself answered a request, with an error or with what is no answer.
+
+    Any other `ServingError` of a prediction says nothing of the version: nobody was there, or
+    something on the way to it answered in its place.
+
+    Attributes:
+        status: HTTP status of the answer.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message, status)  # both kept, so that it can be pickled
+        self.status = status
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ClusterApiError(ServingError):

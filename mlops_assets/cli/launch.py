@@ -17,7 +17,8 @@ def launch(
 ) -> None:
     """Launch a model's job on a running platform, follow it, and print the run's page.
 
-    Exit code 1 when the run failed, a gate refused the candidate, or it did not end in time.
+    Exit code 1 when the run failed, a gate refused the candidate, or it did not end in time; 2 when
+    Dagster refused it, or did not answer for a minute.
     """
     from mlops_assets.platform.launching import GraphqlRuns, launch_and_follow
 

@@ -1,6 +1,7 @@
 """Calls of a cluster's API server: the one place where the `kubernetes` library is used.
 
-Here: one method for all calls, with a timeout, retries, and `ClusterApiError` for what fails.
+Here: one method for all calls, with a timeout, retries, and `ClusterApiError` for what fails
+(`AnsweredError` where a pod behind the server has answered).
 Objects are plain dictionaries as the server sends them: its own client reads and writes nothing
 for us but the way there (kubeconfig, service account, certificates, tokens).
 Not here: what is called for what (`cluster.py`, `observation.py`, `state_store.py`).
@@ -14,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.errors import ClusterApiError
+from mlops_assets.errors import AnsweredError, ClusterApiError
+from mlops_assets.serving.protocol.http import VERSION_HEADER
 
 FIELD_MANAGER = "mlops-assets"
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
@@ -177,13 +179,13 @@ class ClusterApi:
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
         """One call; sent again while that may help, at most four times, none begun after the first
-        one's timeout."""
+        one's timeout. What a pod answered is not asked again."""
         deadline = time.monotonic() + self.timeout_seconds
         pause = self.first_pause_seconds
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._send(method, path, query, body, headers)
-            except ClusterApiError as error:
+            except ClusterApiError as error:  # a pod counts what it answers, so not its own
                 late = time.monotonic() + pause > deadline
                 if attempt == _ATTEMPTS or late or not is_retryable(error):
                     raise
@@ -235,9 +237,11 @@ class ClusterApi:
         return response
 
 
-def _translate(error: Any, call: str) -> ClusterApiError:
-    """The server's refusal in its own words."""
+def _translate(error: Any, call: str) -> ClusterApiError | AnsweredError:
+    """The refusal of the server, or of a pod that it asked for us, in its own words."""
     body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else error.body
+    if VERSION_HEADER in (error.headers or {}):
+        return AnsweredError(f"{call}: {error.status} {str(body)[:500]}", int(error.status))
     try:
         status = json.loads(body or "")
         message = str(status["message"])

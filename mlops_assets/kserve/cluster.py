@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from mlops_assets.errors import ClusterApiError, ServingError
+from mlops_assets.errors import AnsweredError, ClusterApiError, ServingError
 from mlops_assets.kserve.api import (
     INFERENCE_SERVICES,
     PODS,
@@ -243,7 +243,11 @@ class KServeCluster:
         pod = PODS.path(self._api.namespace, pods[0]["metadata"]["name"])
         path = f"{pod}:{PORT}/proxy/v1/models/{service}:predict"
         asked, headers = {"instances": list(rows)}, {"x-request-id": probe_id()}
-        answer: dict[str, Any] = json.loads(self._api.call("POST", path, None, asked, headers))
+        content = self._api.call("POST", path, None, asked, headers)
+        try:
+            answer: dict[str, Any] = json.loads(content)
+        except ValueError as error:
+            raise AnsweredError(f"{path} answered with no JSON: {content[:100]!r}", 200) from error
         return answer
 
     def delete(self, service: str) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 
-from mlops_assets.errors import ServingError
+from mlops_assets.errors import AnsweredError, ServingError
 from mlops_assets.serving.prediction_log.records import probe_id
+from mlops_assets.serving.protocol.http import VERSION_HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class PredictCall:
         """The answer (V1 protocol).
 
         Raises:
-            ServingError: there was none, or the rows were refused and why.
+            AnsweredError: a version refused the rows, and why, or failed on them.
+            ServingError: there was no answer of a version.
         """
         base = (self.ingress or self.url).rstrip("/")
         call = f"{base}/v1/models/{self.service}:predict"
@@ -49,16 +51,22 @@ class PredictCall:
                 "to its gateway, set the gateway's address (ingress)"
             ) from error
         if response.status_code != httpx.codes.OK:
-            raise ServingError(
-                f"{self.service} answered {response.status_code}: {_reason_of(response)}"
+            raise _error_of(
+                response, f"{self.service} answered {response.status_code}: {_reason_of(response)}"
             )
         try:
             answer: dict[str, Any] = response.json()
         except ValueError as error:
-            raise ServingError(
-                f"{call} answered with no JSON, as a page to log in at would: {response.text[:100]}"
-            ) from error
+            words = "answered with no JSON, as a page to log in at would"
+            raise _error_of(response, f"{call} {words}: {response.text[:100]}") from error
         return answer
+
+
+def _error_of(response: httpx.Response, message: str) -> ServingError:
+    """Whether a version said it, or something on the way to it."""
+    if VERSION_HEADER in response.headers:
+        return AnsweredError(message, response.status_code)
+    return ServingError(message)
 
 
 def _reason_of(response: httpx.Response) -> str:

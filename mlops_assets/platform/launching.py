@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from mlops_assets.errors import PlatformError
 
 _LOOK_SECONDS = 5.0
+_LOST_SECONDS = 60.0  # a webserver that is replaced, or a port-forward begun anew, takes less
 _ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 
@@ -43,8 +44,12 @@ def launch_and_follow(
     say: Callable[[str], None],
     *,
     look_seconds: float = _LOOK_SECONDS,
+    lost_seconds: float = _LOST_SECONDS,
 ) -> Launched:
     """Launch a model's run and follow it until it ended, or for so many seconds.
+
+    Launching is tried once, since a second try could be a second run; where the run stands is asked
+    again for `lost_seconds` after the first question without an answer.
 
     Raises:
         PlatformError: Dagster refused or did not answer.
@@ -53,8 +58,21 @@ def launch_and_follow(
     page = f"{url.rstrip('/')}/runs/{run_id}"
     say(f"launched {page}")
     told, deadline = "", time.monotonic() + seconds
+    lost_at: float | None = None
     while True:
-        status = client.status(run_id)
+        try:
+            status = client.status(run_id)
+        except PlatformError as error:
+            now = time.monotonic()
+            since = now if lost_at is None else lost_at
+            if now >= min(since + lost_seconds, deadline):
+                raise
+            if lost_at is None:
+                say(f"{error}; asked again for up to {lost_seconds:g} s")
+            lost_at, told = since, ""
+            time.sleep(look_seconds)
+            continue
+        lost_at = None
         if status != told:
             say(status.lower())
             told = status

@@ -100,8 +100,8 @@ class Evidence(Record):
         declared: The split as it is written down for the router; None when it could not be read.
         routed: The split as the router has it; None when it could not be asked.
         probe: Whether the challenger answered the example requests as it did in its evaluation;
-            None when it was not probed.
-        probe_message: What the probe found.
+            None when it was not probed, or did not get to answer.
+        probe_message: What the probe found, or why there was none.
         aliases: Version by alias in the registry; None when it could not be asked.
         newest_version: The newest version that asks for a rollout of this model; None: unknown.
     """

@@ -30,7 +30,8 @@ def start_challenger(tick: Tick) -> Outcome:
         reason = f"the example requests were answered wrongly: {evidence.probe_message}"
         return tick.outcome("roll_back", go_back(state, "failed", tick.now, reason))
     if policy.verify and evidence.probe is None:
-        return tick.wait("ready; its example requests were not tried yet")
+        why = f": {evidence.probe_message}" if evidence.probe_message else ""
+        return tick.wait(f"ready; its example requests were not tried yet{why}")
     if (freeze := policy.frozen_by(tick.now)) is not None:
         return tick.outcome("hold", tick.because(f"frozen: {freeze.reason}"))
     verified = ", and answers its examples" if policy.verify else ""

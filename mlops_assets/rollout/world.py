@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mlops_assets.errors import MlopsError, RegistryError, ServingError
+from mlops_assets.errors import AnsweredError, MlopsError, RegistryError, ServingError
 from mlops_assets.kserve.manifest import manifest_digest
 from mlops_assets.notify.notification import Notifier
 from mlops_assets.rollout.evidence import Evidence, RevisionHealth, Traffic
@@ -229,7 +229,11 @@ def _aliases(registry: VersionRegistry, spec: ModelSpec) -> Mapping[str, int] | 
 def _probe(
     world: World, declaration: Declaration | None, state: RolloutState
 ) -> tuple[bool | None, str]:
-    """Whether the challenger answers its package's example rows with numbers that are some."""
+    """Whether the challenger answers its package's example rows with numbers that are some.
+
+    None: they could not be tried, with the reason. What lies between us and the challenger says
+    nothing of it; the next tick tries again.
+    """
     revision = state.challenger.revision
     block = block_of(declaration, revision)
     if block is None:
@@ -240,8 +244,10 @@ def _probe(
         return None, str(error)
     try:
         answer = world.serving.predict(state.service, example, revision=revision)
-    except ServingError as error:
+    except AnsweredError as error:
         return False, str(error)
+    except ServingError as error:
+        return None, str(error)
     predictions = answer.get("predictions", ())
     if len(predictions) != len(example):
         return False, f"{len(predictions)} answers to {len(example)} examples"

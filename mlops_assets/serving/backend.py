@@ -191,8 +191,8 @@ class ServingBackend(Protocol):
             revision: The one revision that may answer; None: whichever the shares say.
 
         Raises:
-            ServingError: no such service or revision, nothing ready, or the rows were refused and
-                why.
+            AnsweredError: a version refused the rows, and why, or failed on them.
+            ServingError: no such service or revision, nothing ready, or no answer of a version.
         """
 
     def delete(self, service: str) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import httpx
 
-from mlops_assets.errors import ServingError
+from mlops_assets.errors import AnsweredError, ServingError
 from mlops_assets.kserve.manifest import manifest_digest, revision_name
 from mlops_assets.serving.backend import Declaration, ServiceStatus
 from mlops_assets.serving.home import ServingHome, read_json, write_json
 from mlops_assets.serving.prediction_log.records import probe_id
+from mlops_assets.serving.protocol.http import VERSION_HEADER
 from mlops_assets.serving.split import Split, read_split, require_split
 from mlops_assets.serving.status import read_status
 
@@ -186,7 +187,8 @@ class EmbeddedServing:
 
 
 def _content(service: str, response: httpx.Response) -> dict[str, Any]:
-    """The JSON of an answer with 200; raises ServingError for any other, and for no JSON."""
+    """The JSON of an answer with 200; raises ServingError for any other, and for no JSON:
+    AnsweredError when a version gave it and not the gateway."""
     try:
         content = response.json()
     except ValueError:
@@ -194,10 +196,13 @@ def _content(service: str, response: httpx.Response) -> dict[str, Any]:
     if response.status_code == httpx.codes.OK and isinstance(content, dict):
         return content
     reason = content.get("error") if isinstance(content, dict) else None
-    raise ServingError(
+    message = (
         f"{service} answered {response.status_code} at {response.url.host}:{response.url.port}: "
         f"{reason or response.text[:500]}"
     )
+    if VERSION_HEADER in response.headers:
+        raise AnsweredError(message, response.status_code)
+    raise ServingError(message)
 
 
 def _checked(service: str) -> str:

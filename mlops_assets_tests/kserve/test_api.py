@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.errors import ClusterApiError
+from mlops_assets.errors import AnsweredError, ClusterApiError, ServingError
 from mlops_assets.kserve.api import CONFIG_MAPS, ClusterApi, build_api, connect, is_retryable
 from mlops_assets_tests.kubernetes.cluster import Cluster, running_cluster
 from mlops_assets_tests.kubernetes.faults import Fault
-from mlops_assets_tests.kubernetes.running import api_of
+from mlops_assets_tests.kubernetes.running import api_at, api_of
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,41 @@ def test_a_call_is_sent_four_times_at_most(
     with pytest.raises(ClusterApiError) as caught:
         api.list(CONFIG_MAPS, "")
     assert caught.value.status == code
+
+
+@pytest.mark.parametrize(
+    ("headers", "n_sent", "kind"),
+    [
+        pytest.param({"x-model-version": "2"}, 1, AnsweredError, id="by_the_pod"),
+        pytest.param({}, 4, ClusterApiError, id="by_the_server"),
+    ],
+)
+@pytest.mark.parametrize("status", [500, 503])
+def test_what_a_pod_answered_is_not_asked_again(
+    status: int, headers: dict[str, str], n_sent: int, kind: type[ServingError]
+) -> None:
+    """One failed probe counted four errors in the counters that a rollout reads as evidence."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+    path = "/api/v1/namespaces/default/pods/a:8080/proxy/v1/models/toy:predict"
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        api = api_at(f"http://127.0.0.1:{server.server_address[1]}")
+        with pytest.raises(kind):
+            api.call("POST", path, None, {"instances": []})
+        server.shutdown()
+    assert asked == [path] * n_sent
 
 
 def test_a_refusal_is_sent_once(cluster: Cluster, api: ClusterApi) -> None:

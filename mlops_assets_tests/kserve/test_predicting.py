@@ -8,18 +8,20 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import pytest
 
-from mlops_assets.errors import ServingError
+from mlops_assets.errors import AnsweredError, ServingError
 from mlops_assets.kserve.predicting import PredictCall
 
 
 @contextmanager
-def gateway(status: int, body: bytes) -> Iterator[str]:
+def gateway(status: int, body: bytes, version: str | None = None) -> Iterator[str]:
     """A gateway that answers one request."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(status)
+            if version is not None:
+                self.send_header("x-model-version", version)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -40,8 +42,26 @@ def gateway(status: int, body: bytes) -> Iterator[str]:
 def test_what_is_no_prediction_is_told(status: int, body: bytes, words: str) -> None:
     with gateway(status, body) as url, httpx.Client(trust_env=False) as client:
         call = PredictCall("toy", "http://toy.example.com", url, client)
-        with pytest.raises(ServingError, match=words):
+        with pytest.raises(ServingError, match=words) as caught:
             call.send([{"x0": 1.0}])
+    assert not isinstance(caught.value, AnsweredError)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        pytest.param(500, b'{"error": "it broke"}', "toy answered 500: it broke", id="error"),
+        pytest.param(200, b"nonsense", "no JSON.*nonsense", id="no_json"),
+    ],
+)
+def test_what_a_version_itself_answers_is_known_by_its_header(
+    status: int, body: bytes, words: str
+) -> None:
+    with gateway(status, body, "7") as url, httpx.Client(trust_env=False) as client:
+        call = PredictCall("toy", "http://toy.example.com", url, client)
+        with pytest.raises(AnsweredError, match=words) as caught:
+            call.send([{"x0": 1.0}])
+    assert caught.value.status == status
 
 
 def test_a_gateway_that_does_not_answer_is_told_with_what_to_set() -> None:

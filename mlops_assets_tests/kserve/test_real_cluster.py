@@ -20,8 +20,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mlops_assets.kserve.cluster import KServeCluster
 from mlops_assets.resources.serving import KServeServingResource, serving_from
 from mlops_assets.serving.backend import ServingBackend
+from mlops_assets_tests.kubernetes.running import api_of_nobody
 from mlops_assets_tests.serving.backend_contract import *  # noqa: F403
 from mlops_assets_tests.serving.packages import write_binary_model
 
@@ -53,6 +55,11 @@ def backend() -> Iterator[ServingBackend]:
     assert isinstance(resource, KServeServingResource)
     with dg.build_init_resource_context() as context:
         yield resource.create_resource(context)
+
+
+@pytest.fixture(scope="module")
+def unreachable() -> ServingBackend:
+    return KServeCluster(api_of_nobody())
 
 
 @pytest.fixture(scope="module")

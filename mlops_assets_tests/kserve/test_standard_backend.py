@@ -7,7 +7,7 @@ import pytest
 from mlops_assets.kserve.cluster import ClusterSettings, KServeCluster
 from mlops_assets.serving.backend import ServingBackend
 from mlops_assets_tests.kubernetes.cluster import running_cluster
-from mlops_assets_tests.kubernetes.running import api_of
+from mlops_assets_tests.kubernetes.running import api_of, api_of_nobody
 from mlops_assets_tests.serving.backend_contract import *  # noqa: F403
 
 
@@ -18,6 +18,11 @@ def backend() -> Iterator[ServingBackend]:
             mode="Standard", ingress=cluster.ingress, poll_seconds=0.02, room_seconds=0.0
         )
         yield KServeCluster(api_of(cluster), settings)
+
+
+@pytest.fixture(scope="module")
+def unreachable() -> ServingBackend:
+    return KServeCluster(api_of_nobody(), ClusterSettings(mode="Standard"))
 
 
 @pytest.fixture(scope="module")

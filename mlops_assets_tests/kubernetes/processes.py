@@ -26,6 +26,7 @@ from mlops_assets_tests.kubernetes.namespaces import first_pid, isolation
 from mlops_assets_tests.kubernetes.objects import Objects, now_text
 from mlops_assets_tests.kubernetes.quantities import quantity
 from mlops_assets_tests.kubernetes.server import ApiServer, Pods, ProxiedCall
+from mlops_assets_tests.serving.rsgi import Response
 from mlops_assets_tests.with_parent import with_parent
 
 _GRACE_SECONDS = 10.0
@@ -132,11 +133,11 @@ class Processes:
         path = self._log(pod)
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def ask(self, pod: Object, port: int, call: ProxiedCall) -> tuple[int, bytes]:
+    def ask(self, pod: Object, port: int, call: ProxiedCall) -> Response:
         """Nothing listens in the pods of Jobs."""
         if not is_of_job(pod) and self.others is not None:
             return self.others.ask(pod, port, call)
-        return 502, b"nothing listens there"
+        return Response(502, {}, b"nothing listens there")
 
     @property
     def _kind(self) -> Kind:

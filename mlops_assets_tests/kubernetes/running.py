@@ -8,9 +8,19 @@ from mlops_assets_tests.kubernetes.cluster import Cluster
 
 def api_of(cluster: Cluster, timeout_seconds: float = 30.0, user: str = "") -> ClusterApi:
     """The namespace `default`, as a user; the first retry comes after 10 ms."""
+    return api_at(cluster.api.url, timeout_seconds, user)
+
+
+def api_of_nobody() -> ClusterApi:
+    """An address at which no API server listens."""
+    return api_at("http://127.0.0.1:9")
+
+
+def api_at(url: str, timeout_seconds: float = 30.0, user: str = "") -> ClusterApi:
+    """The namespace `default` of the API server at an address."""
     from kubernetes import client
 
-    settings = client.Configuration(host=cluster.api.url)
+    settings = client.Configuration(host=url)
     if user:
         settings.api_key = {"authorization": f"Bearer {user}"}
     api = build_api(settings, "default", timeout_seconds)

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +21,9 @@ from mlops_assets_tests.kubernetes.kinds import Object
 from mlops_assets_tests.kubernetes.objects import Event, Objects, Write, selects
 from mlops_assets_tests.kubernetes.refusal import Refusal
 from mlops_assets_tests.kubernetes.requests import Request, read_request
+from mlops_assets_tests.serving.rsgi import Response
 
+_PASSED_ON = ("x-model-version", "x-request-id", "retry-after")
 _REVIEW = ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"]
 
 
@@ -46,8 +48,8 @@ class Pods(Protocol):
     def read_log(self, pod: Object, container: str, *, previous: bool) -> str:
         """A container's log, or that of its previous run."""
 
-    def ask(self, pod: Object, port: int, call: ProxiedCall) -> tuple[int, bytes]:
-        """A pod's answer to a call: status and body."""
+    def ask(self, pod: Object, port: int, call: ProxiedCall) -> Response:
+        """A pod's answer to a call."""
 
 
 @dataclass(slots=True)
@@ -238,11 +240,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_bytes(200, text.encode(), "text/plain")
             return 200
         headers = {header.lower(): value for header, value in self.headers.items()}
-        status, content = state.pods.ask(
-            pod, int(port or 80), (self.command, f"/{request.rest}", raw, headers)
-        )
-        self._send_bytes(status, content, "application/json")
-        return status
+        call = (self.command, f"/{request.rest}", raw, headers)
+        found = state.pods.ask(pod, int(port or 80), call)
+        more = {name: found.headers[name] for name in _PASSED_ON if name in found.headers}
+        self._send_bytes(found.status, found.body, "application/json", more)
+        return found.status
 
     def _watch(self, request: Request) -> None:
         """Every change since `resourceVersion`, until the time is over."""
@@ -282,8 +284,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, code: int, body: Object) -> None:
         self._send_bytes(code, json.dumps(body).encode(), "application/json")
 
-    def _send_bytes(self, code: int, content: bytes, content_type: str) -> None:
+    def _send_bytes(
+        self, code: int, content: bytes, content_type: str, more: Mapping[str, str] | None = None
+    ) -> None:
         self.send_response(code)
+        for name, value in (more or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

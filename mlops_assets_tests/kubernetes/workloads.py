@@ -64,12 +64,11 @@ class Workloads:
             return Response(503, {}, b"no healthy upstream")
         return container.answer(method, path, body, headers)
 
-    def ask(self, pod: Object, port: int, call: ProxiedCall) -> tuple[int, bytes]:
+    def ask(self, pod: Object, port: int, call: ProxiedCall) -> Response:
         """A pod's answer to a proxied call."""
         if port != PORT:
-            return 502, b"nothing listens there"
-        found = self.answer(pod, *call)
-        return found.status, found.body
+            return Response(502, {}, b"nothing listens there")
+        return self.answer(pod, *call)
 
     def read_log(self, pod: Object, container: str, *, previous: bool) -> str:
         """The log of a container; of its run before this one only if it ended."""

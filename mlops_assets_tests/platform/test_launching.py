@@ -1,3 +1,4 @@
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,7 +14,7 @@ from mlops_assets_tests.serving.running import find_free_port
 class Runs:
     """Dagster as it answers one question after the other."""
 
-    statuses: list[str]
+    statuses: list[str | PlatformError]
     launched: list[str] = field(default_factory=list)
 
     def launch(self, model: str) -> str:
@@ -22,7 +23,10 @@ class Runs:
 
     def status(self, run_id: str) -> str:
         assert run_id == "run-1"
-        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        found = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if isinstance(found, PlatformError):
+            raise found
+        return found
 
 
 def test_a_run_is_followed_to_its_end_and_each_change_told_once() -> None:
@@ -37,6 +41,44 @@ def test_a_run_is_followed_to_its_end_and_each_change_told_once() -> None:
 def test_a_run_that_takes_longer_is_left_to_itself() -> None:
     ended = launch_and_follow(Runs(["STARTED"]), "toy", "http://d", 0, lambda _: None)
     assert ended.status == "STARTED"
+
+
+LOST = PlatformError("http://d: run run-1: connection refused")
+
+
+def test_a_lost_connection_is_told_once_and_the_run_followed_on() -> None:
+    said: list[str] = []
+    runs = Runs(["STARTED", LOST, LOST, "STARTED", "SUCCESS"])
+    ended = launch_and_follow(runs, "toy", "http://d", 60, said.append, look_seconds=0)
+    assert ended.status == "SUCCESS"
+    lost = f"{LOST}; asked again for up to 60 s"
+    assert said[1:] == ["started", lost, "started", "success"]
+    assert runs.launched == ["toy"]
+
+
+def test_dagster_that_stays_away_is_an_error_in_the_end() -> None:
+    said: list[str] = []
+    started = time.monotonic()
+    with pytest.raises(PlatformError, match="connection refused"):
+        launch_and_follow(
+            Runs([LOST]), "toy", "http://d", 60, said.append, look_seconds=0.01, lost_seconds=0.2
+        )
+    assert 0.2 <= time.monotonic() - started < 30
+    assert said[1:] == [f"{LOST}; asked again for up to 0.2 s"]
+
+
+def test_each_lost_connection_has_its_own_time() -> None:
+    lost_and_found: list[str | PlatformError] = [LOST, "STARTED"] * 6
+    runs = Runs([*lost_and_found, "SUCCESS"])
+    ended = launch_and_follow(
+        runs, "toy", "http://d", 60, lambda _: None, look_seconds=0.1, lost_seconds=0.5
+    )
+    assert ended.status == "SUCCESS"
+
+
+def test_dagster_that_is_away_when_the_time_is_over_is_an_error() -> None:
+    with pytest.raises(PlatformError, match="connection refused"):
+        launch_and_follow(Runs([LOST]), "toy", "http://d", 0, lambda _: None)
 
 
 def test_an_address_that_is_none_and_one_that_does_not_answer_are_told() -> None:

@@ -34,10 +34,12 @@ class SmallWorld:
     Attributes:
         kill_at: Number of the effect before which the process dies; None: it does not.
         error_ratio: By revision, the share of requests that fail.
+        refusal: What a prediction asked of it raises; None: it answers.
     """
 
     spec: ModelSpec
     kill_at: int | None = None
+    refusal: ServingError | None = None
     error_ratio: dict[str, float] = field(default_factory=dict)
     n_effects: int = 0
     documents: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -145,6 +147,8 @@ class SmallWorld:
     def predict(
         self, service: str, rows: Sequence[Mapping[str, Any]], *, revision: str | None = None
     ) -> dict[str, Any]:
+        if self.refusal is not None:
+            raise self.refusal
         return {"predictions": [1] * len(rows)}
 
     # VersionRegistry

@@ -8,6 +8,8 @@ scope, which yields it ready for use:
 What a backend cannot do by its nature stands in `cannot`, a fixture too: `mirror` (copies of
 requests for a shadow), `begin_with_two` (a first declaration with a canary). There it must refuse
 with the reason and change nothing.
+
+`unreachable` is a backend of the same kind whose gateway or API server is not there.
 """
 
 import os
@@ -18,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.errors import ServingError
+from mlops_assets.errors import AnsweredError, ServingError
 from mlops_assets.kserve.manifest import manifest_digest
 from mlops_assets.serving.backend import ServingBackend
 from mlops_assets_tests.serving.running import toy_manifest, with_canary
@@ -35,6 +37,7 @@ __all__ = [
     "test_a_version_that_fails_says_why_and_the_old_one_serves",
     "test_declaring_twice_changes_nothing",
     "test_each_revision_has_a_status_of_its_own",
+    "test_nobody_there_is_no_answer_of_a_version",
     "test_one_revision_answers_whatever_the_shares",
     "test_traffic_moves_without_a_new_manifest_and_back_with_one",
     "test_what_was_never_declared_has_no_status",
@@ -271,17 +274,29 @@ def test_one_revision_answers_whatever_the_shares(
     for revision, answer in (("v1", 1), ("v2", 0)):
         found = backend.predict("toy", [POSITIVE], revision=revision)
         assert found["predictions"] == [answer]
-    with pytest.raises(ServingError, match="v7"):
+    with pytest.raises(ServingError, match="v7") as caught:
         backend.predict("toy", [POSITIVE], revision="v7")
+    assert not isinstance(caught.value, AnsweredError)
 
 
+@pytest.mark.parametrize("revision", [None, "v1"], ids=["whichever", "this_one"])
 def test_wrong_rows_are_refused_with_the_reason(
-    backend: ServingBackend, manifest: dict[str, Any]
+    backend: ServingBackend, manifest: dict[str, Any], revision: str | None
 ) -> None:
     backend.apply(manifest)
     backend.wait_ready("toy", 1, READY_SECONDS)
-    with pytest.raises(ServingError, match=r"400.*'hours per day' is missing"):
-        backend.predict("toy", [{"x0": 1.0, "x1": 1.0}])
+    with pytest.raises(AnsweredError, match=r"400.*'hours per day' is missing") as caught:
+        backend.predict("toy", [{"x0": 1.0, "x1": 1.0}], revision=revision)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("revision", [None, "v1"], ids=["whichever", "this_one"])
+def test_nobody_there_is_no_answer_of_a_version(
+    unreachable: ServingBackend, revision: str | None
+) -> None:
+    with pytest.raises(ServingError) as caught:
+        unreachable.predict("toy", [POSITIVE], revision=revision)
+    assert not isinstance(caught.value, AnsweredError)
 
 
 def test_a_deleted_service_is_gone(backend: ServingBackend, manifest: dict[str, Any]) -> None:

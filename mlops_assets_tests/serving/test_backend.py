@@ -18,5 +18,10 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingBackend
 
 
 @pytest.fixture(scope="module")
+def unreachable(tmp_path_factory: pytest.TempPathFactory) -> ServingBackend:
+    return EmbeddedServing(tmp_path_factory.mktemp("nobody"), url="http://127.0.0.1:9")
+
+
+@pytest.fixture(scope="module")
 def cannot() -> frozenset[str]:
     return frozenset()

@@ -29,7 +29,7 @@ from mlops_assets.serving.gateway.upstream import (
 )
 from mlops_assets.serving.prediction_log.failures import FailureLog, failure_of, is_failure
 from mlops_assets.serving.prediction_log.records import LOST
-from mlops_assets.serving.protocol.http import TextHeaders
+from mlops_assets.serving.protocol.http import VERSION_HEADER, TextHeaders
 from mlops_assets.serving.protocol.refusal import RequestError
 from mlops_assets.serving.protocol.rsgi import HeaderValues, RequestHeaders
 
@@ -38,7 +38,7 @@ _FORWARDED = ("content-type", "content-encoding", "inference-header-content-leng
 _RETURNED = {
     "content-type",
     "inference-header-content-length",
-    "x-model-version",
+    VERSION_HEADER,
     "x-request-id",
     UNLOGGED_HEADER,
     "retry-after",

@@ -23,6 +23,7 @@ from mlops_assets.serving.protocol.batch import Answer, Batch
 from mlops_assets.serving.protocol.http import (
     JSON,
     MAX_ID_LENGTH,
+    VERSION_HEADER,
     Reply,
     json_reply,
     refusal_reply,
@@ -74,7 +75,7 @@ class Desk:
         named = self.identity if classes is None else {"classes": classes, **self.identity}
         self.decode_v1 = v1.V1Decoder(features).decode
         self.encode_v1 = v1.AnswerEncoder(named).encode
-        self.version_header = ("x-model-version", settings.model_version or "unknown")
+        self.version_header = (VERSION_HEADER, settings.model_version or "unknown")
         self.counters = [metrics.counters(thread) for thread in (SERVER_THREAD, EVENT_LOOP)]
         # Each item is changed by one thread only.
         self.n_begun, self.n_ended = [0, 0], [0, 0]

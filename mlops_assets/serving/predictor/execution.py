@@ -6,12 +6,12 @@ and other callers there; it waits for one of few threads. Very slow ones never h
 """
 
 import asyncio
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from mlops_assets.errors import ServingError
 from mlops_assets.serving.predictor.model import Scorer, ServedModel
+from mlops_assets.serving.predictor.processors import read_processors
 from mlops_assets.serving.protocol.batch import Answer, Batch
 from mlops_assets.serving.protocol.refusal import RequestError
 
@@ -69,7 +69,8 @@ class Execution:
         max_waiting: Slow batches that may wait for a thread.
         max_wait_seconds: Longest wait for one.
         n_threads: Slow batches at a time; very slow ones may be one less, but always one. There is
-            a thread more, so that these never hold all. By default one for each processor.
+            a thread more, so that these never hold all. By default one for each
+            processor that this process may use.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Execution:
         max_wait_seconds: float,
         n_threads: int | None = None,
     ) -> None:
-        n_threads = n_threads or os.cpu_count() or 1
+        self.n_threads = n_threads = n_threads or read_processors()
         self._scorer = scorer
         self.cost = CostEstimate()
         self._threads = ThreadPoolExecutor(n_threads + 1, thread_name_prefix="predict")

@@ -14,6 +14,8 @@ TextHeaders = list[tuple[str, str]]
 JSON = "application/json"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 MAX_ID_LENGTH = 200
+VERSION_HEADER = "x-model-version"
+"""On every answer of a predictor, and on no other: what carries it, the version itself said."""
 CLOSING = (408, 413)
 """After these the connection ends: the rest of the body is not read."""
 
