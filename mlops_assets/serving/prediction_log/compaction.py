@@ -22,7 +22,7 @@ from mlops_assets.serving.prediction_log.store import PredictionStore
 from mlops_assets.serving.prediction_log.tables import FAILURES, HALVES, PREDICTIONS, TRUTH
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from arro3.core import RecordBatch
     from deltalake import DeltaTable
 
 _LOG = logging.getLogger(__name__)
@@ -110,24 +110,24 @@ def rewrite_day(
     Raises:
         ServingError: a file cannot be read, or the table cannot be written; nothing was done.
     """
-    import pyarrow as pa
+    from arro3.core import RecordBatchReader, Table  # the predictor's image has no pyarrow
     from deltalake import write_deltalake
     from deltalake.exceptions import CommitFailedError, DeltaError
 
     uri = store.uri(service, name)
-    schema = pa.schema(table.schema().to_arrow())
+    empty = pl.DataFrame(table.schema().to_arrow().empty_table())
     files = _files(table).filter(pl.col("day") == day).sort("modification_time", "path")
-    batches = _batches(uri, files, day, schema, store.storage_options)
+    batches = _batches(uri, files, day, empty.schema, store.storage_options)
     try:
         write_deltalake(
             table,
-            pa.RecordBatchReader.from_batches(schema, batches),
+            RecordBatchReader.from_batches(Table.from_arrow(empty).schema, batches),
             mode="overwrite",
             predicate=f"day = '{day}'",
         )
     except CommitFailedError:
         return False
-    except (DeltaError, pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
+    except (DeltaError, pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise ServingError(f"{uri}, {day}: {str(error)[:300]}") from error
     return True
 
@@ -147,11 +147,12 @@ def _keep_short_log(table: "DeltaTable") -> None:
 
 
 def _batches(
-    uri: str, files: pl.DataFrame, day: date, schema: "pa.Schema", options: dict[str, str]
-) -> "Iterator[pa.RecordBatch]":
+    uri: str, files: pl.DataFrame, day: date, schema: pl.Schema, options: dict[str, str]
+) -> "Iterator[RecordBatch]":
     """The rows of some files, in their order."""
-    columns = dict(pl.DataFrame(schema.empty_table()).schema)
-    del columns["day"]
+    from arro3.core import Table
+
+    columns = {name: dtype for name, dtype in schema.items() if name != "day"}
     n_rows = 0
     for paths in _portions(files):
         rows = pl.scan_parquet(
@@ -162,9 +163,9 @@ def _batches(
             glob=False,
             storage_options=options or None,
         )
-        frame = rows.with_columns(day=pl.lit(day)).select(schema.names).collect()
+        frame = rows.with_columns(day=pl.lit(day)).select(schema.names()).collect()
         n_rows += frame.height
-        yield from frame.to_arrow().cast(schema).to_batches()
+        yield from Table.from_arrow(frame).to_batches()
     if n_rows != files["num_records"].sum():  # or the table would lose the difference
         raise OSError(f"{n_rows:,} rows were read of {files['num_records'].sum():,}")
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -85,6 +86,18 @@ def test_a_day_becomes_one_file_with_the_same_rows_and_a_second_time_changes_not
     version = store.table_version("toy", PREDICTIONS)
     assert compact_table(store, "toy", PREDICTIONS, NEXT) == 0
     assert store.table_version("toy", PREDICTIONS) == version
+
+
+def test_it_takes_what_the_image_of_the_sink_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = (Path(__file__).parents[3] / "k8s" / "images" / "predictor.lock").read_text()
+    assert "pyarrow==" not in lock
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    store = PredictionStore(str(tmp_path))
+    log_many(store)
+    assert compact_table(store, "toy", PREDICTIONS, NEXT) == 1
+    assert store.scan_predictions("toy").collect().height == MANY
 
 
 def test_bodies_of_requests_stay_as_they_came(store: PredictionStore) -> None:
