@@ -179,6 +179,7 @@ class Processes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_heed_signals,
             )
         started_at = now_text()
         self._running[metadata["uid"]] = _Running(process, started_at)
@@ -258,6 +259,12 @@ class Processes:
     def _write(self, pod: Object, status: Object) -> None:
         metadata = pod["metadata"]
         self._objects.set_status(self._kind, metadata["namespace"], metadata["name"], status)
+
+
+def _heed_signals() -> None:
+    """A container begins with every signal as it is by default, whatever this process ignores."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def is_of_job(pod: Object) -> bool:
