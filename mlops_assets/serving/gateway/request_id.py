@@ -2,9 +2,8 @@
 
 import msgspec
 
-from mlops_assets.serving.protocol.http import MAX_ID_LENGTH
 from mlops_assets.serving.protocol.refusal import UNREADABLE, RequestError
-from mlops_assets.serving.protocol.rsgi import RequestHeaders, make_id
+from mlops_assets.serving.protocol.rsgi import RequestHeaders, make_id, usable_id
 
 
 class _Named(msgspec.Struct):
@@ -38,8 +37,6 @@ def _id_of_body(headers: RequestHeaders, body: bytes) -> str | None:
     """The id of a V2 body, if it can be a header's value too; the predictor says what is wrong."""
     try:
         size = headers.json_size()
-        text = _NAMED.decode(body if size is None else body[:size]).id
+        return usable_id(_NAMED.decode(body if size is None else body[:size]).id)
     except (RequestError, *UNREADABLE):
         return None
-    usable = text and len(text) <= MAX_ID_LENGTH and text.isascii() and text.isprintable()
-    return text if usable else None

@@ -88,9 +88,8 @@ class _Connection:
     def ask(self, request: bytes, asking: Asking, timeout_seconds: float) -> bool:
         """Send a request, in any thread. False: it is lost, and nobody else will say so."""
         self.latest = time.monotonic() + timeout_seconds
-        self._is_sent = (
-            len(request) <= _SENT_AT_ONCE_BYTES
-        )  # or the answer could come before we know
+        # Before it is sent, or the answer could come before we know.
+        self._is_sent = len(request) <= _SENT_AT_ONCE_BYTES
         self._asking.append(asking)
         try:
             n_sent = self._socket.send(request)

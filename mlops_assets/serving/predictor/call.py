@@ -22,7 +22,6 @@ from mlops_assets.serving.protocol import v1, v2
 from mlops_assets.serving.protocol.batch import Answer, Batch
 from mlops_assets.serving.protocol.http import (
     JSON,
-    MAX_ID_LENGTH,
     VERSION_HEADER,
     Reply,
     json_reply,
@@ -35,6 +34,7 @@ from mlops_assets.serving.protocol.rsgi import (
     RequestHeaders,
     make_id,
     send_reply,
+    usable_id,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -206,7 +206,7 @@ class PredictionCall(Arrival):
             self._id = self._id or make_id()
             content = desk.encode_v1(answer, self._id)
         else:
-            self._id = self._id or _usable_id(request.id) or make_id()
+            self._id = self._id or usable_id(request.id) or make_id()
             content, json_length = v2.encode_answer(
                 answer,
                 request,
@@ -250,9 +250,3 @@ class PredictionCall(Arrival):
             more.append(("x-prediction-log", "dropped: the disk is full"))
         send_reply(self.exchange, reply, more, draining=desk.draining)
         desk.n_ended[thread] += 1
-
-
-def _usable_id(text: str | None) -> str | None:
-    """The id of a V2 body, if it can be a header's value too."""
-    usable = text and len(text) <= MAX_ID_LENGTH and text.isascii() and text.isprintable()
-    return text if usable else None

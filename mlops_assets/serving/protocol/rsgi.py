@@ -141,6 +141,16 @@ def make_id() -> str:
     return f"{getrandbits(128):032x}"
 
 
+def usable_id(text: str | None) -> str | None:
+    """The id of a V2 body, if it can be a header's value too.
+
+    >>> usable_id("b1"), usable_id("é"), usable_id("")
+    ('b1', None, None)
+    """
+    usable = text and len(text) <= MAX_ID_LENGTH and text.isascii() and text.isprintable()
+    return text if usable else None
+
+
 class RequestHeaders:
     """The headers that a prediction request may carry."""
 
