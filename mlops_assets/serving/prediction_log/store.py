@@ -6,7 +6,6 @@ one is skipped. Truth is joined when it is read, since it may come hours later a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _VACUUM_HOURS = 24
-_DAYS_APART = 2  # a response comes at most so long after its request
+DAYS_APART = 2  # a response comes at most so long after its request
 
 
 def _scan(table: "DeltaTable") -> pl.LazyFrame:
@@ -41,49 +40,6 @@ def _scan(table: "DeltaTable") -> pl.LazyFrame:
     if uri.startswith("file:") and "%" in uri:
         return pl.scan_pyarrow_dataset(table.to_pyarrow_dataset())
     return pl.scan_delta(table)
-
-
-@dataclass(frozen=True, slots=True)
-class TruthSummary:
-    """How well the truth of a window is known.
-
-    Attributes:
-        n_predictions: Rows predicted, each id once.
-        n_with_truth: Of these, rows whose truth is known and not contradicted.
-        n_contradicted: Rows that were given two different truths; the first one counts.
-        n_unknown_ids: Truths of ids that were never predicted here.
-        median_lag: Median time from the prediction to the arrival of its truth; None without any.
-    """
-
-    n_predictions: int
-    n_with_truth: int
-    n_contradicted: int
-    n_unknown_ids: int
-    median_lag: timedelta | None
-
-    @property
-    def coverage_ratio(self) -> float | None:
-        """Share of predictions whose truth is known; None when nothing was predicted."""
-        return self.n_with_truth / self.n_predictions if self.n_predictions else None
-
-
-@dataclass(frozen=True, slots=True)
-class HalvesSummary:
-    """Requests and responses that came apart, as KServe's agent sends them.
-
-    Attributes:
-        n_requests: Requests, each id once.
-        n_responses: Responses, each id once.
-        n_lone_requests: Requests whose response did not come: refused by the model, or lost.
-        n_lone_responses: Responses whose request did not come.
-        n_unreadable: Whole pairs that are not in the log, since a body is no V1 or V2 JSON.
-    """
-
-    n_requests: int
-    n_responses: int
-    n_lone_requests: int
-    n_lone_responses: int
-    n_unreadable: int
 
 
 class PredictionStore:
@@ -171,7 +127,7 @@ class PredictionStore:
             ids: Of the events.
             day: On or about which they came.
         """
-        near = timedelta(days=_DAYS_APART)
+        near = timedelta(days=DAYS_APART)
         halves = self.scan_halves(service, day - near, day + near)
         halves = halves.filter(pl.col("event_id").is_in(ids))
         requests: dict[tuple[str, str], Any] = {}
@@ -293,7 +249,7 @@ class PredictionStore:
         table = self._open(self.uri(service, PREDICTIONS))
         if table is None:
             return pl.LazyFrame(schema=PREDICTION_TYPES)
-        frame = _inside(_scan(table).filter(pl.col("shadow") == shadow), start, end)
+        frame = inside(_scan(table).filter(pl.col("shadow") == shadow), start, end)
         return frame.sort("event_time", maintain_order=True).unique(
             ["prediction_id", "row"], keep="first", maintain_order=True
         )
@@ -307,7 +263,7 @@ class PredictionStore:
         key = ["prediction_id", "row"]
         if table is None:
             return pl.LazyFrame(schema=PREDICTION_TYPES).select(key)
-        return _inside(_scan(table).filter(~pl.col("shadow")), start, end).select(key)
+        return inside(_scan(table).filter(~pl.col("shadow")), start, end).select(key)
 
     def count_events(self, service: str, counts: pl.Expr, start: datetime, end: datetime) -> int:
         """Rows of a window that somebody was answered with, those that came twice twice.
@@ -321,7 +277,7 @@ class PredictionStore:
         table = self._open(self.uri(service, PREDICTIONS))
         if table is None:
             return 0
-        frame = _inside(_scan(table).filter(~pl.col("shadow") & counts), start, end)
+        frame = inside(_scan(table).filter(~pl.col("shadow") & counts), start, end)
         return int(frame.select(pl.len()).collect().item())
 
     def scan_failures(
@@ -331,7 +287,7 @@ class PredictionStore:
         table = self._open(self.uri(service, FAILURES))
         if table is None:
             return pl.LazyFrame(schema=FAILURE_TYPES)
-        return _inside(_scan(table), start, end)
+        return inside(_scan(table), start, end)
 
     def scan_halves(
         self, service: str, first: date | None = None, last: date | None = None
@@ -383,65 +339,9 @@ class PredictionStore:
             pl.col("contradicted").fill_null(False)
         )
 
-    def summarize_halves(
-        self, service: str, start: datetime | None = None, end: datetime | None = None
-    ) -> HalvesSummary:
-        """What KServe's agent sent in a window, and what of it is no whole prediction.
 
-        The other half of one may lie outside of the window, up to two days before or after.
-        """
-        if self._open(self.uri(service, HALVES)) is None:
-            return HalvesSummary(0, 0, 0, 0, 0)
-        near = timedelta(days=_DAYS_APART)
-        halves = self.scan_halves(
-            service,
-            None if start is None else start.astimezone(UTC).date() - near,
-            None if end is None else end.astimezone(UTC).date() + near,
-        )
-        key = ["event_id", "component"]
-        requests, responses = (halves.filter(kind=kind) for kind in ("request", "response"))
-        asked, said = (_inside(side, start, end).select(key) for side in (requests, responses))
-        logged = self.scan_predictions(service, start, end).select(event_id="prediction_id")
-        lone = asked.join(responses, on=key, how="anti")
-        frames = (
-            asked,
-            said,
-            lone,
-            said.join(requests, on=key, how="anti"),
-            asked.join(lone, on=key, how="anti").join(logged, on="event_id", how="anti"),
-        )
-        counts = pl.collect_all([frame.select(pl.len()) for frame in frames])
-        return HalvesSummary(*(count.item() for count in counts))
-
-    def summarize_truth(
-        self, service: str, start: datetime | None = None, end: datetime | None = None
-    ) -> TruthSummary:
-        """Coverage, contradictions and lag of a window, and ids that nobody predicted."""
-        judged = self.scan_judged(service, start, end).select(
-            "event_time", "truth", "truth_received_at", "contradicted"
-        )
-        known = judged.filter(pl.col("truth").is_not_null())
-        found = known.select(
-            n=pl.len(),
-            contradicted=pl.col("contradicted").sum(),
-            lag=(pl.col("truth_received_at") - pl.col("event_time")).median(),
-        ).collect()
-        unknown = self.scan_truth(service).join(
-            self.scan_predictions(service).select("prediction_id", "row"),
-            on=["prediction_id", "row"],
-            how="anti",
-        )
-        return TruthSummary(
-            n_predictions=judged.select(pl.len()).collect().item(),
-            n_with_truth=found["n"][0] - (found["contradicted"][0] or 0),
-            n_contradicted=found["contradicted"][0] or 0,
-            n_unknown_ids=unknown.select(pl.len()).collect().item(),
-            median_lag=found["lag"][0],
-        )
-
-
-def _inside(frame: pl.LazyFrame, start: datetime | None, end: datetime | None) -> pl.LazyFrame:
-    """Rows of `[start, end)`; whole days are passed over unread."""
+def inside(frame: pl.LazyFrame, start: datetime | None, end: datetime | None) -> pl.LazyFrame:
+    """Rows of a log table in `[start, end)`; whole days are passed over unread."""
     if start is not None:
         begin = start.astimezone(UTC)
         frame = frame.filter(pl.col("day") >= begin.date(), pl.col("event_time") >= begin)

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from mlops_assets.serving.prediction_log.store import HalvesSummary, PredictionStore
+from mlops_assets.serving.prediction_log.completeness import HalvesSummary, summarize_halves
+from mlops_assets.serving.prediction_log.store import PredictionStore
 
 AGES = (
     timedelta(hours=1),
@@ -152,7 +153,7 @@ def summarize_window(
         latency_p99_ms=_as_number(latencies.quantile(0.99)),
         n_failed=store.scan_failures(service, start, end).select(pl.len()).collect().item(),
         newest_at=newest if isinstance(newest, datetime) else None,
-        halves=store.summarize_halves(service, start, end),
+        halves=summarize_halves(store, service, start, end),
     )
 
 

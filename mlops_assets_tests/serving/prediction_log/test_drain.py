@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from mlops_assets.errors import ServingError
+from mlops_assets.serving.prediction_log.completeness import summarize_truth
 from mlops_assets.serving.prediction_log.drain import drain
 from mlops_assets.serving.prediction_log.halves import HalfRecord
 from mlops_assets.serving.prediction_log.records import (
@@ -149,7 +150,7 @@ def test_truth_is_joined_and_what_is_odd_about_it_is_reported(
     judged = store.scan_judged("toy").sort("prediction_id").collect()
     assert judged["truth"].to_list() == ["1", "0", None, None]
     assert judged["contradicted"].to_list() == [False, True, False, False]
-    summary = store.summarize_truth("toy")
+    summary = summarize_truth(store, "toy")
     assert (summary.n_predictions, summary.n_with_truth) == (4, 1)
     assert (summary.n_contradicted, summary.n_unknown_ids) == (1, 1)
     assert summary.median_lag == timedelta(minutes=90)
@@ -159,7 +160,7 @@ def test_truth_is_joined_and_what_is_odd_about_it_is_reported(
 
 
 def test_a_service_without_a_log_has_empty_tables(store: PredictionStore) -> None:
-    summary = store.summarize_truth("nobody")
+    summary = summarize_truth(store, "nobody")
     assert (summary.n_predictions, summary.coverage_ratio) == (0, None)
     assert list_segments(Path("/nowhere")) == []
 

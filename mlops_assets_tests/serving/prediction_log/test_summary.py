@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.serving.prediction_log.store import HalvesSummary, PredictionStore
+from mlops_assets.serving.prediction_log.completeness import HalvesSummary, summarize_halves
+from mlops_assets.serving.prediction_log.store import PredictionStore
 from mlops_assets.serving.prediction_log.summary import summarize_window
 
 MIDNIGHT = datetime(2026, 3, 5, tzinfo=UTC)
@@ -51,11 +52,11 @@ def test_halves_on_both_sides_of_midnight_are_not_alone(store: PredictionStore) 
     ]  # fmt: skip
     store.append_halves("toy", rows, source="s", offset=1)
     of_day = [
-        store.summarize_halves("toy", start, start + DAY) for start in (MIDNIGHT - DAY, MIDNIGHT)
+        summarize_halves(store, "toy", start, start + DAY) for start in (MIDNIGHT - DAY, MIDNIGHT)
     ]
     # The bodies of the pair are no V1 or V2 JSON, which counts on the day of the request.
     assert of_day == [HalvesSummary(2, 0, 1, 0, 1), HalvesSummary(0, 2, 0, 1, 0)]
-    assert store.summarize_halves("toy") == HalvesSummary(2, 2, 1, 1, 1)
+    assert summarize_halves(store, "toy") == HalvesSummary(2, 2, 1, 1, 1)
 
 
 def test_pairs_are_looked_for_near_their_day(store: PredictionStore) -> None:

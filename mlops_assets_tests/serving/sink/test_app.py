@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlops_assets.serving.prediction_log.completeness import summarize_halves, summarize_truth
 from mlops_assets.serving.prediction_log.sink import drain_home, open_store
 from mlops_assets.serving.prediction_log.wire import PREDICTION
 from mlops_assets.serving.sink.app import SinkApp
@@ -98,7 +99,7 @@ def test_a_half_without_its_other_half_is_kept_and_told(app: SinkApp, tmp_path: 
         post(app, body, agent_headers("request", name))
         post(app, as_json(V1[1]), agent_headers("response", name))
     assert logged(tmp_path, "stock") == []
-    summary = open_store(tmp_path).summarize_halves("stock")
+    summary = summarize_halves(open_store(tmp_path), "stock")
     assert (summary.n_requests, summary.n_responses) == (3, 3)
     assert (summary.n_lone_requests, summary.n_lone_responses) == (1, 1)
     assert summary.n_unreadable == 2
@@ -205,7 +206,7 @@ def test_truth_meets_the_prediction_that_came_through_the_sink(
     assert post(app, wrong, {}, "/v1/ground-truth").status == 400
     post(app, batch("a"), BATCH)
     drain_home(tmp_path)
-    summary = open_store(tmp_path).summarize_truth("toy")
+    summary = summarize_truth(open_store(tmp_path), "toy")
     assert (summary.n_with_truth, summary.n_unknown_ids) == (1, 1)
 
 
