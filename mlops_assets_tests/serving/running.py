@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,22 @@ def find_free_port() -> int:
             return port
 
 
-def wait_for(url: str, process: subprocess.Popen[str], seconds: float = _START_SECONDS) -> None:
+def wait_for(
+    url: str,
+    process: subprocess.Popen[str],
+    seconds: float = _START_SECONDS,
+    *,
+    client: httpx.Client | None = None,
+) -> None:
     """Return once the URL answers 200; fails with the process' log when it ends or takes long."""
+    get = client.get if client else partial(httpx.get, trust_env=False)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
             log = process.log() if isinstance(process, Server) else ""
             raise AssertionError(f"ended with {process.returncode}: {log}")
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=1, trust_env=False).status_code == 200:
+            if get(url, timeout=1).status_code == 200:
                 return
         time.sleep(0.02)
     raise AssertionError(f"{url} did not answer in {seconds} s")

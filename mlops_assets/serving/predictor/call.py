@@ -49,6 +49,8 @@ class Desk:
     Attributes:
         draining: From now on answers tell clients to leave.
         patience: With bodies.
+        is_behind_gateway: Whether nobody else can reach us, so that what it says of a request is
+            true. Elsewhere a caller could keep itself out of the log.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Desk:
         features, classes = model.manifest.features, model.manifest.classes
         self.draining = False
         self.patience = Patience(settings.max_body_seconds)
+        self.is_behind_gateway = settings.socket_path is not None
         self.execution = execution
         self.log = log
         self.max_rows = settings.max_rows
@@ -216,12 +219,13 @@ class PredictionCall(Arrival):
             if json_length is not None:
                 kind = "application/octet-stream"
                 more = [("inference-header-content-length", str(json_length))]
-        if desk.log is not None and not self._headers.is_probe:
+        if desk.log is not None and not (desk.is_behind_gateway and self._headers.is_probe):
             self._write_log(desk.log, answer, batch, body)
         self._send(Reply(200, content, kind, more))
 
     def _write_log(self, log: PredictionLog, answer: Answer, batch: Batch, body: bytes) -> None:
         headers, shares = self._headers, answer.probabilities
+        is_told = self._desk.is_behind_gateway
         latency_ns = int((time.perf_counter() - self._started) * 1e9)
         record = PredictionRecord(
             self._id,
@@ -232,8 +236,8 @@ class PredictionCall(Arrival):
             self._json_length,
             answer.labels,
             None if shares is None else shares.astype(_SHARE).tobytes(),
-            headers.is_shadow,
-            headers.unit,
+            is_told and headers.is_shadow,
+            headers.unit if is_told else "",
         )
         if not log.write(record, batch):
             self._unlogged = True

@@ -152,7 +152,10 @@ def usable_id(text: str | None) -> str | None:
 
 
 class RequestHeaders:
-    """The headers that a prediction request may carry."""
+    """The headers that a prediction request may carry.
+
+    `is_probe`, `is_shadow` and `unit` are the gateway's to say; true only where nobody else can.
+    """
 
     __slots__ = ("_get", "_sent")
 
