@@ -40,7 +40,10 @@ class Preamble(msgspec.Struct, frozen=True):
 
 
 class PredictionRecord(msgspec.Struct, array_like=True, frozen=True):
-    """One answered request, with the request as it was sent."""
+    """One answered request, with the request as it was sent.
+
+    `probabilities` are the floats as the model gave them, rows by classes, of 4 or 8 bytes each.
+    """
 
     prediction_id: str
     at_ns: int
@@ -126,12 +129,9 @@ class RowReader:
         try:
             found = _RECORD.decode(record)
             n_rows, columns = self._columns(found)
-        except (msgspec.DecodeError, RequestError) as error:
+            shares = self._shares(found.probabilities, n_rows)
+        except (msgspec.DecodeError, RequestError, ValueError) as error:
             raise ServingError(f"a logged prediction cannot be read: {error}") from error
-        shares = None
-        if found.probabilities is not None:
-            flat = np.frombuffer(found.probabilities, dtype=np.float64)
-            shares = flat.reshape(n_rows, -1).tolist()
         return [
             {
                 "prediction_id": found.prediction_id,
@@ -153,6 +153,17 @@ class RowReader:
             }
             for row in range(n_rows)
         ]
+
+    def _shares(self, probabilities: bytes | None, n_rows: int) -> list[list[float]] | None:
+        classes = self.preamble.classes
+        if probabilities is None or classes is None:
+            return None
+        n = n_rows * len(classes)
+        flat = np.frombuffer(
+            probabilities, np.float32 if len(probabilities) == 4 * n else np.float64
+        )
+        shares: list[list[float]] = flat.reshape(n_rows, len(classes)).tolist()
+        return shares
 
     def _columns(self, record: PredictionRecord) -> tuple[int, list[list[Any]]]:
         if self.preamble.redacted:

@@ -50,7 +50,7 @@ class SegmentWriter:
         self._max_seconds = max_seconds
         self._descriptor = -1
         self._size = 0
-        self._born = 0.0
+        self._ends_at = 0.0  # of `time.monotonic`
         self._dirty = False
         self._appending = threading.Lock()
         self._lock = threading.Lock()
@@ -66,24 +66,21 @@ class SegmentWriter:
         """
         framed = frame_record(record)
         with self._appending:
-            return self._append(framed)
-
-    def _append(self, framed: bytes) -> bool:
-        is_due = self._size > self._max_bytes or time.monotonic() - self._born > self._max_seconds
-        if (is_due or self._descriptor < 0) and not self._begin() and self._descriptor < 0:
-            return False
-        try:
-            written = os.write(self._descriptor, framed)
-        except OSError as error:
-            if error.errno in _FULL:
+            is_due = self._size > self._max_bytes or time.monotonic() > self._ends_at
+            if (is_due or self._descriptor < 0) and not self._begin() and self._descriptor < 0:
                 return False
-            raise
-        if written < len(framed):  # the disk filled up within the record
-            os.ftruncate(self._descriptor, self._size)
-            return False
-        self._size += written
-        self._dirty = True
-        return True
+            try:
+                written = os.write(self._descriptor, framed)
+            except OSError as error:
+                if error.errno in _FULL:
+                    return False
+                raise
+            if written < len(framed):  # the disk filled up within the record
+                os.ftruncate(self._descriptor, self._size)
+                return False
+            self._size += written
+            self._dirty = True
+            return True
 
     def _begin(self) -> bool:
         """Go on in a new segment. False: the disk is full, and the former one stays in use."""
@@ -100,7 +97,7 @@ class SegmentWriter:
                 os.fdatasync(self._descriptor)
                 os.close(self._descriptor)
             self._descriptor = descriptor
-        self._size, self._born = len(framed), time.monotonic()
+        self._size, self._ends_at = len(framed), time.monotonic() + self._max_seconds
         return True
 
     def sync(self) -> None:

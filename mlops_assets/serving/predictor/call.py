@@ -9,8 +9,6 @@ import asyncio
 import logging
 import time
 
-import numpy as np
-
 from mlops_assets.serving.eager import Arrival
 from mlops_assets.serving.prediction_log.records import PredictionRecord
 from mlops_assets.serving.predictor.execution import Execution
@@ -40,7 +38,6 @@ from mlops_assets.serving.protocol.rsgi import (
 _LOG = logging.getLogger(__name__)
 V1, V2 = 0, 1
 SERVER_THREAD, EVENT_LOOP = 0, 1
-_SHARE = np.dtype("<f8")
 
 
 class Desk:
@@ -235,7 +232,7 @@ class PredictionCall(Arrival):
             body,
             self._json_length,
             answer.labels,
-            None if shares is None else shares.astype(_SHARE).tobytes(),
+            None if shares is None else shares.tobytes(),
             is_told and headers.is_shadow,
             headers.unit if is_told else "",
         )

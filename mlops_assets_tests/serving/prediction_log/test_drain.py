@@ -31,8 +31,9 @@ def at_ns(minutes: float = 0) -> int:
 
 
 def prediction(name: str, minutes: float = 0, body: bytes = b"[[1.5,null]]") -> bytes:
-    shares = np.array([[0.25, 0.75]] * body.count(b",")).tobytes()
-    labels = [1] * body.count(b",")
+    n_rows = body.count(b"],[") + 1
+    shares = np.array([[0.25, 0.75]] * n_rows).tobytes()
+    labels = [1] * n_rows
     return encode(
         PredictionRecord(
             name, at_ns(minutes), "v1", 2_000_000, b'{"instances":' + body + b"}", None, labels,
