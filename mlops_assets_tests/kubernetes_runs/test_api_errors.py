@@ -4,7 +4,6 @@ Dagster's own monitoring looks at a run that works, over the official client.
 """
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +17,12 @@ from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_ite
 from mlops_assets_tests.kubernetes.faults import Fault
 from mlops_assets_tests.kubernetes.kubeconfig import write_kubeconfig
 from mlops_assets_tests.kubernetes.objects import Write
-from mlops_assets_tests.kubernetes.server import ApiServer, running_api_server
+from mlops_assets_tests.kubernetes.server import ApiServer
+from mlops_assets_tests.kubernetes_runs.toy_job import toy
 
 DAGSTER_K8S = ("dagster_k8s", "K8sRunLauncher")
 OURS = ("mlops_assets.kubernetes_runs.launcher", "KubernetesRunLauncher")
 PATIENCE_SECONDS = 1
-
-
-@dg.op
-def work() -> None:
-    """Nothing: nobody runs it."""
-
-
-@dg.job
-def toy() -> None:
-    """A job with one step."""
-    work()
-
-
-@pytest.fixture
-def api() -> Iterator[ApiServer]:
-    with running_api_server() as running:
-        yield running
 
 
 def monitored(api: ApiServer, folder: Path, launcher: tuple[str, str], *, n_looks: int = 1) -> str:

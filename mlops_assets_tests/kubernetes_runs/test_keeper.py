@@ -5,31 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
-import pytest
 import yaml
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 
 from mlops_assets.kubernetes_runs.keeper import RunKeeperDaemon
 from mlops_assets_tests.kubernetes.kubeconfig import write_kubeconfig
-from mlops_assets_tests.kubernetes.server import ApiServer, running_api_server
-
-
-@dg.op
-def work() -> None:
-    """Nothing: nobody runs it."""
-
-
-@dg.job
-def toy() -> None:
-    """A job with one step."""
-    work()
-
-
-@pytest.fixture
-def api() -> Iterator[ApiServer]:
-    with running_api_server() as running:
-        yield running
+from mlops_assets_tests.kubernetes.server import ApiServer
+from mlops_assets_tests.kubernetes_runs.toy_job import toy
 
 
 @contextmanager
