@@ -37,7 +37,12 @@ def render_text(folder: Path) -> str:
 
 def render(overlay: str) -> Sequence[Object]:
     """The objects of an overlay."""
-    return list(yaml.safe_load_all(render_text(FOLDER / "overlays" / overlay)))
+    return read_objects(render_text(FOLDER / "overlays" / overlay))
+
+
+def read_objects(text: str) -> list[Object]:
+    """The objects of a text of manifests. libyaml is 15 times faster than PyYAML's own parser."""
+    return list(yaml.load_all(text, Loader=yaml.CSafeLoader))
 
 
 def label_of(content: Mapping[str, Any]) -> str:

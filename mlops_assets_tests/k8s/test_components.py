@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlops_assets_tests.k8s.rendering import FOLDER, OVERLAYS, Object, render, render_text
+from mlops_assets_tests.k8s.rendering import (
+    FOLDER,
+    OVERLAYS,
+    Object,
+    read_objects,
+    render,
+    render_text,
+)
 from mlops_assets_tests.k8s.test_schemas import problems
 
 FOREIGN = {"Profile", "AuthorizationPolicy"}
@@ -25,7 +32,7 @@ def kubeflow(tmp_path: Path) -> Sequence[Object]:
         "images": [{"name": "mlops-platform", "newName": "r/platform", "newTag": "1"}],
     }
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(content))
-    return list(yaml.safe_load_all(render_text(tmp_path)))
+    return read_objects(render_text(tmp_path))
 
 
 def test_kubeflow_makes_the_namespace_of_models_and_its_owner_is_named(
