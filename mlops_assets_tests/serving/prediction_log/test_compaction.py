@@ -23,6 +23,7 @@ from mlops_assets.serving.prediction_log.compaction import (
 )
 from mlops_assets.serving.prediction_log.store import PredictionStore
 from mlops_assets.serving.prediction_log.tables import HALVES, PREDICTIONS, TRUTH
+from mlops_assets_tests.object_storage import BUCKET, running_object_storage
 
 DAY, NEXT = date(2026, 3, 2), date(2026, 3, 3)
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -110,6 +111,24 @@ def test_bodies_of_requests_stay_as_they_came(store: PredictionStore) -> None:
     before = store.scan_halves("toy").collect().sort("event_id")
     assert compact_table(store, "toy", HALVES, NEXT) == 1
     assert store.scan_halves("toy").collect().sort("event_id").equals(before)
+
+
+def test_tables_in_object_storage_are_compacted_and_a_lost_race_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with running_object_storage() as storage:
+        for name, value in storage.environment.items():
+            monkeypatch.setenv(name, value)  # as pods of the sink have them
+        store = PredictionStore(f"s3://{BUCKET}/predictions")
+        log_many(store)
+        before = store.open_table("toy", PREDICTIONS)
+        assert before is not None
+        rows = store.scan_predictions("toy").collect()
+        assert compact_table(store, "toy", PREDICTIONS, NEXT) == 1
+        assert n_files(store) == 1
+        assert rewrite_day(store, "toy", PREDICTIONS, before, DAY) is False
+        assert store.scan_predictions("toy").collect().equals(rows)
+        assert compact_table(store, "toy", PREDICTIONS, NEXT) == 0
 
 
 def test_few_files_are_left_as_they_are(store: PredictionStore) -> None:
