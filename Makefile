@@ -1,7 +1,7 @@
 # make run    set-up, then the whole platform on this machine (ONCE=1: bring up, check, stop)
 # make test   set-up, then lint, types, layers and all tests
 # make kind   a cluster on this machine with the platform (k8s/kind/install.sh --dry-run tells how)
-# make nightly  the tests of serving at length: fuzzing, soak, kills (two hours)
+# make nightly  the tests of serving at length: fuzzing, soak, kills (40 minutes)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export DAGSTER_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
