@@ -70,14 +70,15 @@ def write_documents(root: Path) -> None:
 
 def measure(script: str) -> tuple[float, float]:
     """Seconds and peak megabytes of a script in a process of its own; the best of three."""
-    found = []
+    found: list[tuple[float, float]] = []
     for _ in range(3):
         run = subprocess.run(
             [sys.executable, "-c", script + REPORT], capture_output=True, text=True, check=False
         )
         if run.returncode:
             raise SystemExit(run.stderr)
-        found.append(json.loads(run.stdout.splitlines()[-1]))
+        seconds, megabytes = json.loads(run.stdout.splitlines()[-1])
+        found.append((seconds, megabytes))
     return min(found)
 
 

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,10 @@ def false_alarms(repeats: int) -> list[Cell]:
     return found
 
 
+def _draw_normal(mean: float, rng: np.random.Generator, n: int) -> NDArray[Any]:
+    return rng.normal(mean, 1, n)
+
+
 def power(repeats: int) -> None:
     """Prints the table of drifted columns."""
     print("\nShifted normal columns that are found: p alone / shipped / Evidently (5,000 before)\n")
@@ -152,9 +157,7 @@ def power(repeats: int) -> None:
     draw = POPULATIONS["normal"][1]
     for m in (30, 50, 200, 1_000, 5_000, 1_000_000):
         cells = [
-            count_flags(
-                "number", draw, lambda rng, n, s=shift: rng.normal(s, 1, n), (5_000, m), repeats
-            )
+            count_flags("number", draw, partial(_draw_normal, shift), (5_000, m), repeats)
             for shift in SHIFTS
         ]
         print_row(f"{m:,}", cells)

@@ -67,7 +67,7 @@ def stages(project: Project, callers: Callers) -> dict[str, float]:
     began = time.monotonic()
     seconds = {}
     for stage, condition in reached.items():
-        wait_until(condition, lambda stage=stage: f"never: {stage}", PATIENCE_SECONDS)
+        wait_until(condition, f"never: {stage}".__str__, PATIENCE_SECONDS)
         seconds[stage] = time.monotonic() - began
     return seconds
 

@@ -59,6 +59,7 @@ from mlops_assets.monitoring.verdict import (
 )
 from mlops_assets.retraining.decision import decide
 from mlops_assets.retraining.state import RetrainingState
+from mlops_assets.spec.model import Metric
 from mlops_assets.spec.monitoring import DriftSpec, PerformanceSpec
 from mlops_assets.spec.retraining import RetrainingSpec
 
@@ -66,7 +67,7 @@ LIMIT = 2.0
 WEEKS, DAYS = 8, 365
 ROWS = {"weekday": 400, "weekend": 200}
 TRUTH_DAYS, TRUTH_RATIO = 2, 0.95
-METRIC = "roc_auc"
+METRIC: Metric = "roc_auc"
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 SELECTION = Selection(

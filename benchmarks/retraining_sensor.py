@@ -123,6 +123,7 @@ def main() -> None:
                     context.repository_def  # noqa: B018 - built once, as in a code server
                     began, cpu = time.perf_counter(), time.process_time()
                     result = sensor(context)
+                    assert isinstance(result, dg.SensorResult)
                     seconds.append((time.perf_counter() - began, time.process_time() - cpu))
                 cursor = result.cursor
     loaded = [name for name in HEAVY if name in sys.modules]

@@ -241,11 +241,7 @@ def main() -> int:
     alone = {"the same, as if each request were a caller": run_callers(n // 20, by_caller=False)}
     slower = {f"{f:g} times slower": run_quantiles(n // 4, factor=f) for f in (1.25, 1.5, 2, 10)}
     table = Table("the new version", "margin 0", title="other kinds of values")
-    for name, fate in {
-        **others,
-        "the same, as if each request were a caller": alone,
-        **slower,
-    }.items():
+    for name, fate in {**others, **alone, **slower}.items():
         table.add_row(name, _cell(fate))
     console.print(table)
     worst = max(worst, *(fate.ratio for fate in others.values()))
