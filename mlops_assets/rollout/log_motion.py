@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 STUCK_AFTER = timedelta(seconds=60)
-"""How long records may wait for the table before the log counts as broken; usually 2 s."""
+"""How long records may wait for the table before the log counts as broken. Usual are 2 to 20 s."""
 
 
 def require_moving(
