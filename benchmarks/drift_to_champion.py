@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -67,7 +68,7 @@ def stages(project: Project, callers: Callers) -> dict[str, float]:
     began = time.monotonic()
     seconds = {}
     for stage, condition in reached.items():
-        wait_until(condition, f"never: {stage}".__str__, PATIENCE_SECONDS)
+        wait_until(condition, partial("never: {}".format, stage), PATIENCE_SECONDS)
         seconds[stage] = time.monotonic() - began
     return seconds
 

@@ -1,4 +1,4 @@
-"""What of a window came whole: requests with their responses, predictions with their truth."""
+"""How many of the requests and responses that came apart are whole predictions by now."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,30 +7,6 @@ import polars as pl
 
 from mlops_assets.serving.prediction_log.store import DAYS_APART, PredictionStore, inside
 from mlops_assets.serving.prediction_log.tables import HALVES
-
-
-@dataclass(frozen=True, slots=True)
-class TruthSummary:
-    """How well the truth of a window is known.
-
-    Attributes:
-        n_predictions: Rows predicted, each id once.
-        n_with_truth: Of these, rows whose truth is known and not contradicted.
-        n_contradicted: Rows that were given two different truths; the first one counts.
-        n_unknown_ids: Truths of ids that were never predicted here.
-        median_lag: Median time from the prediction to the arrival of its truth; None without any.
-    """
-
-    n_predictions: int
-    n_with_truth: int
-    n_contradicted: int
-    n_unknown_ids: int
-    median_lag: timedelta | None
-
-    @property
-    def coverage_ratio(self) -> float | None:
-        """Share of predictions whose truth is known; None when nothing was predicted."""
-        return self.n_with_truth / self.n_predictions if self.n_predictions else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,30 +57,3 @@ def summarize_halves(
     )
     counts = pl.collect_all([frame.select(pl.len()) for frame in frames])
     return HalvesSummary(*(count.item() for count in counts))
-
-
-def summarize_truth(
-    store: PredictionStore, service: str, start: datetime | None = None, end: datetime | None = None
-) -> TruthSummary:
-    """Coverage, contradictions and lag of a window, and ids that nobody predicted."""
-    judged = store.scan_judged(service, start, end).select(
-        "event_time", "truth", "truth_received_at", "contradicted"
-    )
-    known = judged.filter(pl.col("truth").is_not_null())
-    found = known.select(
-        n=pl.len(),
-        contradicted=pl.col("contradicted").sum(),
-        lag=(pl.col("truth_received_at") - pl.col("event_time")).median(),
-    ).collect()
-    unknown = store.scan_truth(service).join(
-        store.scan_predictions(service).select("prediction_id", "row"),
-        on=["prediction_id", "row"],
-        how="anti",
-    )
-    return TruthSummary(
-        n_predictions=judged.select(pl.len()).collect().item(),
-        n_with_truth=found["n"][0] - (found["contradicted"][0] or 0),
-        n_contradicted=found["contradicted"][0] or 0,
-        n_unknown_ids=unknown.select(pl.len()).collect().item(),
-        median_lag=found["lag"][0],
-    )

@@ -8,7 +8,6 @@ import pytest
 from msgspec.structs import replace
 
 from mlops_assets.errors import ServingError
-from mlops_assets.serving.prediction_log.completeness import summarize_truth
 from mlops_assets.serving.prediction_log.drain import drain
 from mlops_assets.serving.prediction_log.halves import HalfRecord
 from mlops_assets.serving.prediction_log.records import (
@@ -20,6 +19,7 @@ from mlops_assets.serving.prediction_log.records import (
 )
 from mlops_assets.serving.prediction_log.segments import SegmentWriter, list_segments
 from mlops_assets.serving.prediction_log.store import PredictionStore
+from mlops_assets.serving.prediction_log.summary import WindowSummary, summarize_window
 from mlops_assets.serving.prediction_log.tables import FAILURES, HALVES, PREDICTIONS, TRUTH
 
 START = datetime(2013, 1, 31, 23, 59, tzinfo=UTC)
@@ -40,6 +40,11 @@ def prediction(name: str, minutes: float = 0, body: bytes = b"[[1.5,null]]") -> 
             shares,
         )
     )  # fmt: skip
+
+
+def summarize_day(store: PredictionStore, service: str) -> WindowSummary:
+    end = START + timedelta(days=1)
+    return summarize_window(store, service, START, end, end)
 
 
 @pytest.fixture
@@ -151,18 +156,17 @@ def test_truth_is_joined_and_what_is_odd_about_it_is_reported(
     judged = store.scan_judged("toy").sort("prediction_id").collect()
     assert judged["truth"].to_list() == ["1", "0", None, None]
     assert judged["contradicted"].to_list() == [False, True, False, False]
-    summary = summarize_truth(store, "toy")
-    assert (summary.n_predictions, summary.n_with_truth) == (4, 1)
-    assert (summary.n_contradicted, summary.n_unknown_ids) == (1, 1)
-    assert summary.median_lag == timedelta(minutes=90)
-    assert summary.coverage_ratio == 0.25
+    summary = summarize_day(store, "toy")
+    assert (summary.n_rows, summary.n_with_truth) == (4, 1)
+    assert (summary.n_contradicted, summary.n_unknown_truths) == (1, 1)
+    assert summary.truth_lag == timedelta(minutes=60)  # of those that are not contradicted
     log.close()
     truth.close()
 
 
 def test_a_service_without_a_log_has_empty_tables(store: PredictionStore) -> None:
-    summary = summarize_truth(store, "nobody")
-    assert (summary.n_predictions, summary.coverage_ratio) == (0, None)
+    summary = summarize_day(store, "nobody")
+    assert (summary.n_rows, summary.n_unknown_truths, summary.truth_lag) == (0, 0, None)
     assert list_segments(Path("/nowhere")) == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.serving.prediction_log.completeness import summarize_halves, summarize_truth
+from mlops_assets.serving.prediction_log.completeness import summarize_halves
 from mlops_assets.serving.prediction_log.sink import drain_home, open_store
 from mlops_assets.serving.prediction_log.wire import PREDICTION
 from mlops_assets.serving.sink.app import SinkApp
@@ -206,8 +206,9 @@ def test_truth_meets_the_prediction_that_came_through_the_sink(
     assert post(app, wrong, {}, "/v1/ground-truth").status == 400
     post(app, batch("a"), BATCH)
     drain_home(tmp_path)
-    summary = summarize_truth(open_store(tmp_path), "toy")
-    assert (summary.n_with_truth, summary.n_unknown_ids) == (1, 1)
+    store = open_store(tmp_path)
+    assert store.scan_judged("toy").collect()["truth"].to_list() == ["1"]
+    assert sorted(store.scan_truth("toy").collect()["prediction_id"]) == ["a", "z"]
 
 
 def test_events_of_another_namespace_are_refused(tmp_path: Path) -> None:
