@@ -16,6 +16,7 @@ from mlops_assets.monitoring.at_evaluation import Judged, build_reference_files
 from mlops_assets.monitoring.references import References, read_references
 from mlops_assets.monitoring.store import MonitoringStore
 from mlops_assets.monitoring.watching import Watch
+from mlops_assets.serving.prediction_log import frames
 from mlops_assets.serving.prediction_log.records import label_text
 from mlops_assets.serving.prediction_log.store import PredictionStore
 from mlops_assets_tests.modeling.conftest import PackagedModel
@@ -112,7 +113,11 @@ class ServedToy:
             logged.append(told | inputs | (changed or {}))
         self.n_batches += 1
         self.log.append_predictions(
-            spec.service, logged, features, source=f"s{self.n_batches}", offset=1
+            spec.service,
+            frames.build_frame(logged, features),
+            features,
+            source=f"s{self.n_batches}",
+            offset=1,
         )
         return list(names)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.serving.home import ServingHome
+from mlops_assets.serving.prediction_log.frames import build_frame
 from mlops_assets.serving.prediction_log.store import PredictionStore
 
 
@@ -53,7 +54,7 @@ class HandmadeLog:
         ]
         features = [("plan", "category")]
         self.store.append_predictions(
-            self._service, rows, features, source="s", offset=self._offset
+            self._service, build_frame(rows, features), features, source="s", offset=self._offset
         )
         return list(names)
 

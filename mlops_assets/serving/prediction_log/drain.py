@@ -16,11 +16,12 @@ import msgspec
 
 from mlops_assets.errors import ServingError
 from mlops_assets.serving.home import ServingHome
+from mlops_assets.serving.prediction_log.frames import build_frame, read_frame
 from mlops_assets.serving.prediction_log.halves import HalfRecord, align_rows, join_halves
 from mlops_assets.serving.prediction_log.records import (
     FailureRecord,
     Preamble,
-    RowReader,
+    RecordReader,
     TruthRecord,
     read_preamble,
 )
@@ -86,7 +87,7 @@ def _drain_segment(
     first, offset = read_first(path)
     if first is not None:
         preamble = read_preamble(first)
-        reader = RowReader(preamble)
+        reader = RecordReader(preamble)
         last = PREDICTIONS if table == HALVES else table  # the one that is written last
         offset = max(offset, store.committed_offset(preamble.service, last, path.name))
         while offset < end:
@@ -119,29 +120,20 @@ def _drain_segment(
 
 def _append_predictions(
     records: Sequence[bytes],
-    reader: RowReader,
+    reader: RecordReader,
     store: PredictionStore,
     source: str,
     offset: int,
     played: Timeline,
 ) -> int:
     """Append one batch; returns how many records could not be read."""
-    rows: list[dict[str, Any]] = []
-    n_bad = 0
-    for record in records:
-        try:
-            rows.extend(reader.rows(record))
-        except ServingError as error:
-            n_bad += 1
-            _LOG.error("%s: %s", source, error)
-    if rows:
-        for row in rows:
-            row["event_us"] = played.past_ns(row["event_us"] * 1000) // 1000
-        preamble = reader.preamble
-        store.append_predictions(
-            preamble.service, rows, preamble.features, source=source, offset=offset
-        )
-    return n_bad
+    frame, problems = read_frame(reader, records, played)
+    for problem in problems:
+        _LOG.error("%s: %s", source, problem)
+    if frame.height:
+        of = reader.preamble
+        store.append_predictions(of.service, frame, of.features, source=source, offset=offset)
+    return len(problems)
 
 
 def _decode(
@@ -191,8 +183,9 @@ def _append_halves(
             except ServingError as error:  # `summarize_halves` counts it; the halves are kept
                 _LOG.error("%s, event %s: %s", preamble.service, request["event_id"], error)
     whole, features = align_rows(parts)
+    frame = build_frame(whole, features)
     # also without rows: the offset is what tells that these records are done
-    store.append_predictions(preamble.service, whole, features, source=source, offset=offset)
+    store.append_predictions(preamble.service, frame, features, source=source, offset=offset)
     return n_bad
 
 

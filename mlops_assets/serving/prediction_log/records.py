@@ -1,14 +1,16 @@
-"""What is logged of a prediction, and how it becomes rows of a table."""
+"""What is logged of a prediction, and how it is read again."""
 
 import uuid
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from mlops_assets.errors import ServingError
 from mlops_assets.modeling.manifest import FeatureField
-from mlops_assets.serving.protocol.batch import Batch
+from mlops_assets.serving.protocol.batch import Batch, Row
 from mlops_assets.serving.protocol.refusal import RequestError
 from mlops_assets.serving.protocol.v1 import V1Decoder
 from mlops_assets.serving.protocol.v2 import decode_request
@@ -109,8 +111,26 @@ def read_preamble(record: bytes) -> Preamble:
         raise ServingError(f"a segment begins with no preamble: {error}") from error
 
 
-class RowReader:
-    """Turns the records of one segment into rows: plain values by column."""
+class LoggedAnswer(NamedTuple):
+    """A record that was read.
+
+    Attributes:
+        record: As it was written.
+        rows: Plain values of the features in the order of the preamble, None where missing.
+        shares: Probabilities, rows by classes; None where the model gave none.
+    """
+
+    record: PredictionRecord
+    rows: Sequence[Row]
+    shares: NDArray[Any] | None
+
+
+class RecordReader:
+    """Reads the records of one segment.
+
+    Raises:
+        ValueError: a feature of the preamble is none.
+    """
 
     def __init__(self, preamble: Preamble) -> None:
         self.preamble = preamble
@@ -120,57 +140,38 @@ class RowReader:
         ]
         self._v1 = V1Decoder(self._features)
 
-    def rows(self, record: bytes) -> list[dict[str, Any]]:
-        """The rows of one record; a request of n rows gives n.
+    def read(self, record: bytes) -> LoggedAnswer:
+        """One record.
 
         Raises:
-            ServingError: the record is none that this version reads.
+            ServingError: it is none that this version reads.
         """
         try:
             found = _RECORD.decode(record)
-            n_rows, columns = self._columns(found)
-            shares = self._shares(found.probabilities, n_rows)
+            rows = self._rows(found)
+            if len(rows) != len(found.labels):
+                raise ValueError(f"{len(found.labels)} labels of {len(rows)} rows")
+            return LoggedAnswer(found, rows, self._shares(found.probabilities, len(rows)))
         except (msgspec.DecodeError, RequestError, ValueError) as error:
             raise ServingError(f"a logged prediction cannot be read: {error}") from error
-        return [
-            {
-                "prediction_id": found.prediction_id,
-                "row": row,
-                "event_us": found.at_ns // 1000,
-                "revision": self.preamble.revision,
-                "model_version": self.preamble.model_version,
-                "protocol": found.protocol,
-                "latency_ms": found.latency_ns / 1e6,
-                "prediction": label_text(found.labels[row]),
-                "probability": self._probability(shares[row]) if shares else None,
-                "probabilities": shares[row] if shares else None,
-                "shadow": found.shadow,
-                "unit": found.unit,
-                **{
-                    FEATURE_PREFIX + field.name: column[row]
-                    for field, column in zip(self._features, columns, strict=True)
-                },
-            }
-            for row in range(n_rows)
-        ]
 
-    def _shares(self, probabilities: bytes | None, n_rows: int) -> list[list[float]] | None:
+    def _shares(self, probabilities: bytes | None, n_rows: int) -> NDArray[Any] | None:
         classes = self.preamble.classes
         if probabilities is None or classes is None:
             return None
         n = n_rows * len(classes)
-        flat = np.frombuffer(
-            probabilities, np.float32 if len(probabilities) == 4 * n else np.float64
-        )
-        shares: list[list[float]] = flat.reshape(n_rows, len(classes)).tolist()
-        return shares
+        dtype = np.float32 if len(probabilities) == 4 * n else np.float64
+        return np.frombuffer(probabilities, dtype).reshape(n_rows, len(classes))
 
-    def _columns(self, record: PredictionRecord) -> tuple[int, list[list[Any]]]:
+    def _rows(self, record: PredictionRecord) -> Sequence[Row]:
         if self.preamble.redacted:
-            return len(record.labels), _COLUMNS.decode(record.body)
+            columns = _COLUMNS.decode(record.body)
+            return list(zip(*columns, strict=True)) if columns else [()] * len(record.labels)
         batch = self._batch(record)
+        if batch.rows is not None:
+            return batch.rows
         pairs = zip(self._features, batch.columns, strict=True)
-        return batch.n_rows, [plain_values(field, column) for field, column in pairs]
+        return list(zip(*(plain_values(*pair) for pair in pairs), strict=True))
 
     def _batch(self, record: PredictionRecord) -> Batch:
         if record.protocol == "v1":
@@ -183,10 +184,6 @@ class RowReader:
             outputs=("predict", "predict_proba"),
         )
         return request.batch
-
-    def _probability(self, shares: list[float]) -> float:
-        """Of class 1 for two classes, of the predicted class for more."""
-        return shares[1] if len(shares) == 2 else max(shares)
 
 
 def probe_id() -> str:

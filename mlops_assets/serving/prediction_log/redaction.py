@@ -78,7 +78,7 @@ class Redaction:
         ]
 
     def encode(self, batch: Batch) -> bytes:
-        """The logged columns of a batch, for `RowReader`."""
+        """The logged columns of a batch, for `RecordReader`."""
         columns = batch.columns
         kept = []
         for position, field, hashed in self._kept:

@@ -16,7 +16,6 @@ from mlops_assets.serving.prediction_log.records import FEATURE_PREFIX
 from mlops_assets.serving.prediction_log.tables import (
     FAILURE_TYPES,
     FAILURES,
-    FEATURE_TYPES,
     HALF_TYPES,
     HALVES,
     PREDICTION_TYPES,
@@ -72,27 +71,23 @@ class PredictionStore:
     def append_predictions(
         self,
         service: str,
-        rows: Sequence[Mapping[str, Any]],
+        frame: pl.DataFrame,
         features: Iterable[tuple[str, str]],
         *,
         source: str,
         offset: int,
     ) -> bool:
-        """Append rows of `RowReader`. False: this batch of the source is there already."""
+        """Append predictions. False: this batch of the source is there already.
+
+        Args:
+            service: Whose.
+            frame: As `frames.py` makes it.
+            features: Name and kind of each feature in it.
+            source: Segment that they come from.
+            offset: Behind the batch in that segment.
+        """
         columns = [(FEATURE_PREFIX + name, kind) for name, kind in features]
-        types = {
-            **{name: kind for name, kind in PREDICTION_TYPES.items() if name != "day"},
-            **{name: FEATURE_TYPES[kind] for name, kind in columns},
-        }
-        frame = pl.DataFrame(
-            {
-                name: [row["event_us" if name == "event_time" else name] for row in rows]
-                for name in types
-            },
-            schema_overrides={**types, "event_time": pl.Int64()},
-        ).rename(self._columns_beside(service, columns))
-        moment = pl.from_epoch("event_time", "us").dt.replace_time_zone("UTC")
-        frame = frame.with_columns(event_time=moment).with_columns(
+        frame = frame.rename(self._columns_beside(service, columns)).with_columns(
             day=pl.col("event_time").dt.date()
         )
         return self._append(self.uri(service, PREDICTIONS), frame, source, offset)

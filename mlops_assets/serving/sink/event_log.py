@@ -14,7 +14,7 @@ from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import MODEL_VERSION
 from mlops_assets.serving.home import ServingHome
 from mlops_assets.serving.prediction_log.halves import HalfRecord
-from mlops_assets.serving.prediction_log.records import Preamble, RowReader, encode
+from mlops_assets.serving.prediction_log.records import Preamble, RecordReader, encode
 from mlops_assets.serving.prediction_log.segments import SegmentWriter
 from mlops_assets.serving.prediction_log.wire import PREDICTION, REQUEST, decode_prediction
 from mlops_assets.serving.protocol.refusal import UNREADABLE, RequestError, shown
@@ -83,7 +83,7 @@ class EventLog:
         if preamble in self._usable:
             return
         try:
-            RowReader(of)
+            RecordReader(of)
         except (ServingError, ValueError, TypeError) as error:
             raise RequestError(400, f"{where}: features: {error}") from error
         self._usable.add(preamble)

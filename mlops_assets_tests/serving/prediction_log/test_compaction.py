@@ -21,6 +21,7 @@ from mlops_assets.serving.prediction_log.compaction import (
     compact_table,
     rewrite_day,
 )
+from mlops_assets.serving.prediction_log.frames import build_frame
 from mlops_assets.serving.prediction_log.store import PredictionStore
 from mlops_assets.serving.prediction_log.tables import HALVES, PREDICTIONS, TRUTH
 from mlops_assets_tests.object_storage import BUCKET, running_object_storage
@@ -46,7 +47,8 @@ def log(
         "unit": "", **({} if feature is None else {f"feature__{feature[0]}": 1.5}),
     }  # fmt: skip
     features = [] if feature is None else [feature]
-    store.append_predictions("toy", [row], features, source="s", offset=offset)
+    frame = build_frame([row], features)
+    store.append_predictions("toy", frame, features, source="s", offset=offset)
 
 
 def log_many(store: PredictionStore, at: datetime = AT) -> None:

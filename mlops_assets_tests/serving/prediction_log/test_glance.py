@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from mlops_assets.serving.prediction_log.compaction import compact_table
+from mlops_assets.serving.prediction_log.frames import build_frame
 from mlops_assets.serving.prediction_log.glance import glance, rows_since
 from mlops_assets.serving.prediction_log.store import PredictionStore
 from mlops_assets.serving.prediction_log.tables import PREDICTIONS, TRUTH
@@ -18,7 +19,7 @@ def append(store: PredictionStore, n_rows: int, offset: int, at: datetime = AT) 
         "probabilities": [0.5, 0.5], "shadow": False, "unit": "",
     }  # fmt: skip
     rows = [row | {"prediction_id": f"{offset}-{i}"} for i in range(n_rows)]
-    store.append_predictions("churn", rows, [], source="segment", offset=offset)
+    store.append_predictions("churn", build_frame(rows, []), [], source="segment", offset=offset)
 
 
 def test_rows_are_counted_from_a_version_on_and_no_further_than_asked(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from mlops_assets.errors import ServingError
 from mlops_assets.modeling.manifest import FeatureField
+from mlops_assets.serving.prediction_log.frames import read_frame
 from mlops_assets.serving.prediction_log.records import (
     Preamble,
     PredictionRecord,
-    RowReader,
+    RecordReader,
     encode,
 )
 from mlops_assets.serving.prediction_log.redaction import Redaction, make_key, read_key
@@ -39,9 +40,11 @@ def logged(redaction: Redaction) -> tuple[bytes, list[dict[str, object]]]:
     """A segment's bytes, and its rows as a reader finds them."""
     preamble = Preamble("toy", "v1", "1", redaction.features, [0, 1], redacted=True)
     record = PredictionRecord("a", 0, "v2", 1, redaction.encode(BATCH), None, [1, 0], None)
-    rows = RowReader(preamble).rows(encode(record))
+    frame, problems = read_frame(RecordReader(preamble), [encode(record)])
+    assert problems == []
     return encode(preamble) + encode(record), [
-        {name: value for name, value in row.items() if name.startswith("feature__")} for row in rows
+        {name: value for name, value in row.items() if name.startswith("feature__")}
+        for row in frame.to_dicts()
     ]
 
 

@@ -8,6 +8,7 @@ import pytest
 from mlops_assets.errors import ServingError
 from mlops_assets.kserve.manifest import LOG_RETENTION
 from mlops_assets.serving.home import ServingHome, write_json
+from mlops_assets.serving.prediction_log.frames import build_frame
 from mlops_assets.serving.prediction_log.retention import forget_old, retention_seconds
 from mlops_assets.serving.prediction_log.store import PredictionStore
 from mlops_assets.serving.prediction_log.tables import PREDICTIONS
@@ -26,7 +27,7 @@ def log(store: PredictionStore, service: str, at: datetime, offset: int) -> None
         "revision": "v1", "model_version": "1", "protocol": "v1", "latency_ms": 1.0,
         "prediction": "1", "probability": None, "probabilities": None, "shadow": False, "unit": "",
     }  # fmt: skip
-    store.append_predictions(service, [row], [], source="s", offset=offset)
+    store.append_predictions(service, build_frame([row], []), [], source="s", offset=offset)
     truth = {
         "prediction_id": f"p{offset}", "row": 0, "value": "1", "time": at, "received_at": at,
         "day": at.date(),

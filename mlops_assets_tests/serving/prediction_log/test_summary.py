@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.serving.prediction_log.completeness import HalvesSummary, summarize_halves
+from mlops_assets.serving.prediction_log.frames import build_frame
 from mlops_assets.serving.prediction_log.store import PredictionStore
 from mlops_assets.serving.prediction_log.summary import summarize_window
 
@@ -37,7 +38,7 @@ def half(name: str, kind: str, at: datetime) -> dict[str, object]:
 def test_latency_is_that_of_answers_however_many_rows_they_have(store: PredictionStore) -> None:
     rows = [row for n in range(3) for row in prediction(f"single{n}", 1, 2.0)]
     rows += prediction("batch", 1_000, 90.0)
-    store.append_predictions("toy", rows, [], source="s", offset=1)
+    store.append_predictions("toy", build_frame(rows, []), [], source="s", offset=1)
     summary = summarize_window(store, "toy", MIDNIGHT, MIDNIGHT + DAY, MIDNIGHT + DAY)
     assert (summary.n_requests, summary.n_rows) == (4, 1_003)
     assert (summary.latency_ms, summary.latency_p99_ms) == (2.0, 90.0)
@@ -82,7 +83,7 @@ def predict(store: PredictionStore, name: str, days: int, *, shadow: bool = Fals
     later_us = days * 86_400_000_000
     rows = [row | {"event_us": int(str(row["event_us"])) + later_us} for row in rows]
     rows = [row | {"shadow": shadow} for row in rows]
-    store.append_predictions("toy", rows, [], source=f"{name}{shadow}", offset=1)
+    store.append_predictions("toy", build_frame(rows, []), [], source=f"{name}{shadow}", offset=1)
 
 
 def n_unknown(store: PredictionStore) -> int:
