@@ -150,8 +150,11 @@ def cpu_seconds(pid: int) -> float:
     """Processor time of a process and those below it, so far."""
     root = psutil.Process(pid)
     files = [Path(f"/proc/{p.pid}/task") for p in (root, *root.children(recursive=True))]
-    tasks = [task / "schedstat" for folder in files for task in folder.iterdir()]
-    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+    total_ns = 0
+    for task in [task for folder in files for task in folder.iterdir()]:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            total_ns += int((task / "schedstat").read_text().split()[0])
+    return total_ns / 1e9
 
 
 def take_turn(
