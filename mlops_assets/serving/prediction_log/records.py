@@ -13,7 +13,7 @@ from mlops_assets.modeling.manifest import FeatureField
 from mlops_assets.serving.protocol.batch import Batch, Row
 from mlops_assets.serving.protocol.refusal import RequestError
 from mlops_assets.serving.protocol.v1 import V1Decoder
-from mlops_assets.serving.protocol.v2 import decode_request
+from mlops_assets.serving.protocol.v2 import LABELS, PROBABILITIES, V2Decoder
 
 FEATURE_PREFIX = "feature__"
 PROBE_PREFIX = "mlops-probe-"
@@ -139,6 +139,7 @@ class RecordReader:
             for name, kind in preamble.features
         ]
         self._v1 = V1Decoder(self._features)
+        self._v2 = V2Decoder(self._features, (LABELS, PROBABILITIES))
 
     def read(self, record: bytes) -> LoggedAnswer:
         """One record.
@@ -176,14 +177,7 @@ class RecordReader:
     def _batch(self, record: PredictionRecord) -> Batch:
         if record.protocol == "v1":
             return self._v1.decode(record.body, _NO_LIMIT)
-        request = decode_request(
-            record.body,
-            self._features,
-            json_length=record.json_length,
-            max_rows=_NO_LIMIT,
-            outputs=("predict", "predict_proba"),
-        )
-        return request.batch
+        return self._v2.decode(record.body, _NO_LIMIT, record.json_length).batch
 
 
 def probe_id() -> str:

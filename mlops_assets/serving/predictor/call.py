@@ -65,15 +65,15 @@ class Desk:
         self.execution = execution
         self.log = log
         self.max_rows = settings.max_rows
-        self.features = features
         self.classes = classes
-        self.outputs = (v2.LABELS,) if classes is None else (v2.LABELS, v2.PROBABILITIES)
         self.identity = {
             "model_name": settings.model_name,
             "model_version": settings.model_version,
         }
         named = self.identity if classes is None else {"classes": classes, **self.identity}
+        outputs = (v2.LABELS,) if classes is None else (v2.LABELS, v2.PROBABILITIES)
         self.decode_v1 = v1.V1Decoder(features).decode
+        self.decode_v2 = v2.V2Decoder(features, outputs).decode
         self.encode_v1 = v1.AnswerEncoder(named).encode
         self.version_header = (VERSION_HEADER, settings.model_version or "unknown")
         self.counters = [metrics.counters(thread) for thread in (SERVER_THREAD, EVENT_LOOP)]
@@ -188,13 +188,7 @@ class PredictionCall(Arrival):
             batch = desk.decode_v1(body, desk.max_rows)
         else:
             self._json_length = headers.json_size()
-            self._request = v2.decode_request(
-                body,
-                desk.features,
-                json_length=self._json_length,
-                max_rows=desk.max_rows,
-                outputs=desk.outputs,
-            )
+            self._request = desk.decode_v2(body, desk.max_rows, self._json_length)
             batch = self._request.batch
         self._n_rows = batch.n_rows
         return batch

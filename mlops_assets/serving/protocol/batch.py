@@ -6,7 +6,7 @@ Not here: how requests are laid out (`v1.py`, `v2.py`) and how columns are fed t
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -64,6 +64,21 @@ class Answer(msgspec.Struct, frozen=True):
 
     labels: list[Any]
     probabilities: NDArray[Any] | None
+
+
+def plain_rows_type(features: Sequence[FeatureField]) -> Any:
+    """The type of rows as most callers send them, for msgspec: each value of its feature's kind.
+
+    msgspec counts and compares at a tenth of what Python or numpy take for it. Rows of numbers are
+    lists, since those become an array: a tuple takes the decoder twice as long.
+    """
+    number = Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
+    types: dict[str, Any] = {"number": number | None, "category": str | None}
+    row: Any = tuple[tuple(types.get(field.kind, bool | None) for field in features)]  # type: ignore[misc]
+    if all(field.kind == "number" for field in features):
+        length = msgspec.Meta(min_length=len(features), max_length=len(features))
+        row = Annotated[list[number | None], length]
+    return Annotated[list[row], msgspec.Meta(min_length=1)]
 
 
 def build_column(field: FeatureField, values: Sequence[Any], where: str) -> NDArray[Any]:

@@ -5,7 +5,7 @@ instance may stand without the list around it. `inputs` is taken for `instances`
 """
 
 import re
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from mlops_assets.serving.protocol.batch import (
     Batch,
     build_column,
     expected,
+    plain_rows_type,
 )
 from mlops_assets.serving.protocol.refusal import UNREADABLE, RequestError, shown
 
@@ -42,7 +43,7 @@ class V1Decoder:
         row = _row_type(features)
         self._rows = msgspec.json.Decoder(_request_type(list[row]))  # type: ignore[valid-type]
         self._single = msgspec.json.Decoder(_request_type(row))
-        self._strict = msgspec.json.Decoder(_request_type(_strict_type(features)))
+        self._strict = msgspec.json.Decoder(_request_type(plain_rows_type(features)))
 
     def decode(self, body: bytes, max_rows: int) -> Batch:
         """The batch of a request's body.
@@ -168,21 +169,6 @@ def _row_type(features: list[FeatureField]) -> Any:
         gc=False,
     )
     return tuple[tuple(types)] | named  # type: ignore[misc]
-
-
-def _strict_type(features: list[FeatureField]) -> Any:
-    """Rows as most callers send them.
-
-    The decoder counts and compares at a tenth of what Python or numpy take for it. Rows of numbers
-    are lists, since those become an array: a tuple takes the decoder twice as long.
-    """
-    number = Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
-    types: dict[str, Any] = {"number": number | None, "category": str | None}
-    row: Any = tuple[tuple(types.get(field.kind, bool | None) for field in features)]  # type: ignore[misc]
-    if all(field.kind == "number" for field in features):
-        length = msgspec.Meta(min_length=len(features), max_length=len(features))
-        row = Annotated[list[number | None], length]
-    return Annotated[list[row], msgspec.Meta(min_length=1)]
 
 
 def _request_type(content: Any) -> Any:

@@ -5,6 +5,8 @@ tensor of shape [n, features] in the order of training. The answer has the tenso
 for classes, `predict_proba`, the names that KServe's V2 scikit-learn runtime uses.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +14,20 @@ import msgspec
 import numpy as np
 
 from mlops_assets.modeling.manifest import FeatureField
-from mlops_assets.serving.protocol.batch import Answer, Batch, build_column, check_numbers, expected
+from mlops_assets.serving.protocol.batch import (
+    FEW,
+    LARGEST,
+    Answer,
+    Batch,
+    Row,
+    build_column,
+    check_numbers,
+    expected,
+    plain_rows_type,
+)
 from mlops_assets.serving.protocol.refusal import UNREADABLE, RequestError, shown
 from mlops_assets.serving.protocol.tensors import (
+    DTYPES,
     Parameters,
     TensorIn,
     TensorOut,
@@ -27,6 +40,7 @@ from mlops_assets.serving.protocol.v1 import refuse_json
 
 LABELS = "predict"
 PROBABILITIES = "predict_proba"
+_TEXTS = ("BYTES",)
 
 
 class RequestedOutput(msgspec.Struct):
@@ -63,41 +77,101 @@ class InferBatch:
     binary: dict[str, bool]
 
 
-def decode_request(
-    body: bytes,
-    features: list[FeatureField],
-    *,
-    json_length: int | None,
-    max_rows: int,
-    outputs: tuple[str, ...],
-) -> InferBatch:
-    """The batch of a request's body.
+class V2Decoder:
+    """Reads V2 requests for one model. Built once: it knows the features' types.
 
     Args:
-        body: JSON, with the binary tensors behind it when `json_length` is given.
         features: What the model takes.
-        json_length: Length of the JSON in bytes: the header `Inference-Header-Content-Length`.
-        max_rows: Most rows in one request.
-        outputs: Names of the outputs that the model has.
+        outputs: Names of the outputs that it has.
+    """
+
+    def __init__(self, features: Sequence[FeatureField], outputs: tuple[str, ...]) -> None:
+        self._features = features
+        self._outputs = outputs
+        self._are_texts = [(field.name, field.kind == "category") for field in features]
+        self._plain_rows_type = plain_rows_type(features)
+
+    def decode(self, body: bytes, max_rows: int, json_length: int | None = None) -> InferBatch:
+        """The batch of a request's body.
+
+        Args:
+            body: JSON, with the binary tensors behind it when `json_length` is given.
+            max_rows: Most rows in one request.
+            json_length: Length of the JSON in bytes: the header `Inference-Header-Content-Length`.
+
+        Raises:
+            RequestError: 400 with the place, the expected and the found; 413 too many rows.
+        """
+        if json_length is not None and not 0 <= json_length <= len(body):
+            raise RequestError(
+                400,
+                f"Inference-Header-Content-Length: {json_length} of a body of {len(body)} bytes",
+            )
+        text = body if json_length is None else body[:json_length]
+        try:
+            request = _DECODER.decode(text)
+        except msgspec.ValidationError as error:
+            raise RequestError(400, str(error).replace("`$.", "`")) from error
+        except UNREADABLE as error:
+            raise refuse_json(text, error) from error
+        rows = self._plain_rows(request.inputs, max_rows) if len(text) == len(body) else None
+        if rows is not None:
+            batch = Batch(len(rows), None, rows, self._features)
+        else:
+            values = _read_tensors(request, body, len(text), max_rows * max(len(self._features), 1))
+            batch = _to_batch(request.inputs, values, self._features, max_rows)
+        return InferBatch(batch, request.id, _requested(request, self._outputs))
+
+    def _plain_rows(self, tensors: list[TensorIn], max_rows: int) -> list[Row] | None:
+        """The rows of a request that needs no other look, as most are; None: it does."""
+        n_features = len(self._features)
+        try:
+            if _is_matrix(tensors, n_features):
+                (tensor,) = tensors
+                is_text = any(is_text for _, is_text in self._are_texts)
+                flat = _flat_data(tensor, is_text=is_text, shapes=([tensor.shape[0], n_features],))
+                rows: list[Row] = [
+                    flat[at : at + n_features] for at in range(0, len(flat), n_features)
+                ]
+            else:
+                by_name = {tensor.name: tensor for tensor in tensors}
+                if not len(by_name) == len(tensors) == n_features:
+                    return None
+                n_rows = tensors[0].shape[0]
+                shapes = ([n_rows], [n_rows, 1])
+                columns = [
+                    _flat_data(by_name[name], is_text=is_text, shapes=shapes)
+                    for name, is_text in self._are_texts
+                ]
+                rows = list(zip(*columns, strict=True))
+            if len(rows) > max_rows:
+                return None
+            plain: list[Row] = msgspec.convert(rows, self._plain_rows_type)
+        except (LookupError, ValueError):  # msgspec.ValidationError is one
+            return None
+        return plain
+
+
+def _is_matrix(tensors: list[TensorIn], n_features: int) -> bool:
+    """Whether a request is one tensor of rows, in place of one for each feature."""
+    shape = tensors[0].shape
+    return len(tensors) == 1 and len(shape) == 2 and (shape[1] > 1 or n_features == 1)
+
+
+def _flat_data(tensor: TensorIn, *, is_text: bool, shapes: tuple[list[int], ...]) -> list[Any]:
+    """What a tensor holds as a flat list.
 
     Raises:
-        RequestError: 400 with the place, the expected and the found; 413 too many rows.
+        ValueError: it needs another look.
     """
-    if json_length is not None and not 0 <= json_length <= len(body):
-        raise RequestError(
-            400, f"Inference-Header-Content-Length: {json_length} of a body of {len(body)} bytes"
-        )
-    text = body if json_length is None else body[:json_length]
-    try:
-        request = _DECODER.decode(text)
-    except msgspec.ValidationError as error:
-        raise RequestError(400, str(error).replace("`$.", "`")) from error
-    except UNREADABLE as error:
-        raise refuse_json(text, error) from error
-    limit = max_rows * max(len(features), 1)
-    values = _read_tensors(request, body, len(text), limit)
-    batch = _to_batch(request.inputs, values, features, max_rows)
-    return InferBatch(batch, request.id, _requested(request, outputs))
+    data = tensor.data
+    if data is msgspec.UNSET or tensor.shape not in shapes or tensor.parameters:
+        raise ValueError(tensor.name)
+    if len(data) != math.prod(tensor.shape) or tensor.datatype not in (
+        _TEXTS if is_text else DTYPES
+    ):
+        raise ValueError(tensor.name)
+    return data
 
 
 def _read_tensors(request: InferRequest, body: bytes, at: int, limit: int) -> list[Any]:
@@ -124,14 +198,14 @@ def _read_tensors(request: InferRequest, body: bytes, at: int, limit: int) -> li
 
 
 def _to_batch(
-    tensors: list[TensorIn], values: list[Any], features: list[FeatureField], max_rows: int
+    tensors: list[TensorIn], values: list[Any], features: Sequence[FeatureField], max_rows: int
 ) -> Batch:
     by_name = {tensor.name: index for index, tensor in enumerate(tensors)}
     names = [field.name for field in features]
     if not tensors:
         raise RequestError(400, "inputs: expected at least one tensor, found none")
     one = tensors[0]
-    if len(tensors) == 1 and len(one.shape) == 2 and (one.shape[1] > 1 or len(features) == 1):
+    if _is_matrix(tensors, len(features)):
         return _from_matrix(one, values[0], features, max_rows)
     if len(by_name) < len(tensors) or set(by_name) != set(names):
         raise _wrong_names(by_name, names, len(tensors))
@@ -167,7 +241,7 @@ def _wrong_names(found: dict[str, int], names: list[str], n_tensors: int) -> Req
 
 
 def _from_matrix(
-    tensor: TensorIn, values: Any, features: list[FeatureField], max_rows: int
+    tensor: TensorIn, values: Any, features: Sequence[FeatureField], max_rows: int
 ) -> Batch:
     n_rows, n_columns = tensor.shape
     if n_columns != len(features):
@@ -177,6 +251,13 @@ def _from_matrix(
             f"{', '.join(field.name for field in features[:20])}; found {tensor.shape}",
         )
     _require_rows(n_rows, max_rows)
+    if isinstance(values, np.ndarray) and all(field.kind == "number" for field in features):
+        matrix = values.astype(np.float64).reshape(n_rows, n_columns)
+        sizes = np.abs(matrix)  # a missing value compares false
+        if matrix.size <= FEW and (sizes <= LARGEST).all():
+            return Batch(n_rows, None, list[Row](matrix.tolist()), features)
+        if not (sizes > LARGEST).any():
+            return Batch(n_rows, tuple(matrix.T))
     columns = [
         _column(field, tensor, values[index::n_columns]) for index, field in enumerate(features)
     ]

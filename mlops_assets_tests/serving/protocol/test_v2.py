@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlops_assets.modeling.manifest import FeatureField
 from mlops_assets.serving.protocol.batch import Answer
 from mlops_assets.serving.protocol.refusal import RequestError
-from mlops_assets.serving.protocol.v2 import InferBatch, decode_request, encode_answer
+from mlops_assets.serving.protocol.v2 import InferBatch, V2Decoder, encode_answer
 
 FEATURES = [
     FeatureField(name="hours", kind="number"),
@@ -27,13 +29,8 @@ def decode(
     request: dict[str, Any], features: list[FeatureField] = FEATURES, tail: bytes = b""
 ) -> InferBatch:
     text = json.dumps(request).encode()
-    return decode_request(
-        text + tail,
-        features,
-        json_length=len(text) if tail else None,
-        max_rows=5,
-        outputs=("predict", "predict_proba"),
-    )
+    decoder = V2Decoder(features, ("predict", "predict_proba"))
+    return decoder.decode(text + tail, 5, len(text) if tail else None)
 
 
 def test_one_tensor_for_each_feature_in_any_order() -> None:
@@ -53,6 +50,44 @@ def test_one_matrix_of_all_features(data: list[Any], datatype: str) -> None:
     tensor = {"name": "any", "shape": [2, 2], "datatype": datatype, "data": data}
     request = decode({"inputs": [tensor]}, NUMBERS)
     assert [column.tolist() for column in request.batch.columns] == [[1.0, 3.0], [2.0, 4.0]]
+
+
+_NUMBERS = st.none() | st.floats(-1e30, 1e30) | st.integers(-(2**40), 2**40)
+_ROWS = st.lists(
+    st.tuples(_NUMBERS, st.none() | st.text(max_size=3), st.none() | st.booleans()),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(_ROWS)
+def test_plain_values_mean_what_they_do_when_each_column_is_looked_at(rows: list[Any]) -> None:
+    kinds = zip(FEATURES, ("FP64", "BYTES", "BOOL"), zip(*rows, strict=True), strict=True)
+    plain = [
+        {"name": field.name, "datatype": datatype, "shape": [len(rows)], "data": list(values)}
+        for field, datatype, values in kinds
+    ]
+    nested = [
+        tensor | {"shape": [len(rows), 1], "data": [[value] for value in tensor["data"]]}
+        for tensor in plain
+    ]
+    quick, slow = decode({"inputs": plain}).batch, decode({"inputs": nested}).batch
+    assert quick.rows is not None
+    assert slow.rows is None
+    for one, other in zip(quick.columns, slow.columns, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@given(st.lists(st.tuples(_NUMBERS, _NUMBERS), min_size=1, max_size=5))
+def test_a_plain_matrix_means_what_it_does_nested(rows: list[Any]) -> None:
+    matrix = {"name": "x", "datatype": "FP64", "shape": [len(rows), 2]}
+    flat = matrix | {"data": [value for row in rows for value in row]}
+    quick = decode({"inputs": [flat]}, NUMBERS).batch
+    slow = decode({"inputs": [matrix | {"data": rows}]}, NUMBERS).batch
+    assert quick.rows is not None
+    assert slow.rows is None
+    for one, other in zip(quick.columns, slow.columns, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("dtype", ["FP16", "FP32", "FP64", "INT8", "UINT32"])
