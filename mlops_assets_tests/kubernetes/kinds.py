@@ -2,9 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 Object = dict[str, Any]
+_T = TypeVar("_T")
+_ENCODE, _DECODE = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
+
+
+def copied(content: _T) -> _T:
+    """A copy of an object or a part of one. It is JSON, so this takes a tenth of `deepcopy`."""
+    copy: _T = _DECODE(_ENCODE(content))
+    return copy
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 Every write takes the lock, gets the next resourceVersion and wakes whoever waits on `changed`.
 """
 
-import copy
 import threading
 import uuid
 from collections import defaultdict, deque
@@ -12,7 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mlops_assets_tests.kubernetes.kinds import BUILT_IN, Kind, Object, kinds_of_definition
+from mlops_assets_tests.kubernetes.kinds import (
+    BUILT_IN,
+    Kind,
+    Object,
+    copied,
+    kinds_of_definition,
+)
 from mlops_assets_tests.kubernetes.patching import (
     Owners,
     apply,
@@ -95,7 +100,7 @@ class Objects:
             found = self._found[kind.resource].get((namespace, name))
             if found is None:
                 raise Refusal(404, f'{kind.resource} "{name}" not found', name=name)
-            return copy.deepcopy(found)
+            return copied(found)
 
     def find(self, plural: str, namespace: str, name: str) -> Object | None:
         """One object, or None."""
@@ -103,7 +108,7 @@ class Objects:
             known = [kind for kind in self.kinds.values() if kind.plural == plural]
             if not known:
                 return None
-            return copy.deepcopy(self._found[known[-1].resource].get((namespace, name)))
+            return copied(self._found[known[-1].resource].get((namespace, name)))
 
     def list(
         self, kind: Kind, namespace: str = "", labels: str = "", fields: str = ""
@@ -111,7 +116,7 @@ class Objects:
         """Objects of a kind, by name; of all namespaces when none is given."""
         with self.changed:
             return [
-                copy.deepcopy(found)
+                copied(found)
                 for (where, _), found in sorted(self._found[kind.resource].items())
                 if namespace in ("", where) and selects(found, labels, fields)
             ]
@@ -125,7 +130,7 @@ class Objects:
         self, kind: Kind, namespace: str, body: Object, write: Write, owners: Owners
     ) -> Object:
         with self.changed:
-            new = copy.deepcopy(body)
+            new = copied(body)
             metadata = new.setdefault("metadata", {})
             if "generateName" in metadata and "name" not in metadata:
                 metadata["name"] = metadata["generateName"] + uuid.uuid4().hex[:5]
@@ -159,7 +164,7 @@ class Objects:
     def _update(
         self, kind: Kind, old: Object, body: Object, write: Write, owners: Owners
     ) -> Object:
-        new = copy.deepcopy(body)
+        new = copied(body)
         name, kept = old["metadata"]["name"], old["metadata"]
         version = new["metadata"].get("resourceVersion")
         if version is not None and version != kept["resourceVersion"]:
@@ -170,7 +175,7 @@ class Objects:
                 name=name,
             )
         if write.subresource == "status":
-            new = {**copy.deepcopy(old), "status": new.get("status", {})}
+            new = {**copied(old), "status": new.get("status", {})}
         elif "status" in kind.subresources:
             new.pop("status", None)
             if "status" in old:
@@ -178,12 +183,12 @@ class Objects:
         for field in _KEPT_BY_SERVER:
             new["metadata"].pop(field, None)
             if field in kept:
-                new["metadata"][field] = copy.deepcopy(kept[field])
+                new["metadata"][field] = copied(kept[field])
         new.update(apiVersion=kind.api_version, kind=kind.kind)
         if write.subresource != "status":
             self._admit(kind, new, old)
         if new == old and owners == self._owners[kept["uid"]]:
-            return copy.deepcopy(old)
+            return copied(old)
         if new.get("spec") != old.get("spec"):
             new["metadata"]["generation"] = kept["generation"] + 1
         return self._store(kind, "MODIFIED", new, old, write, owners)
@@ -212,7 +217,7 @@ class Objects:
     def _apply(
         self, kind: Kind, namespace: str, name: str, body: Object, write: Write
     ) -> tuple[Object, bool]:
-        applied = copy.deepcopy(body)
+        applied = copied(body)
         applied.setdefault("metadata", {})["name"] = name
         _require_known_fields(kind, applied)
         live = self._found[kind.resource].get((namespace, name))
@@ -235,7 +240,7 @@ class Objects:
             raise Refusal(409, message, causes=causes)
         version = applied["metadata"].get("resourceVersion")
         merged["metadata"]["resourceVersion"] = version or live["metadata"]["resourceVersion"]
-        return self._update(kind, copy.deepcopy(live), merged, write, owners), False
+        return self._update(kind, copied(live), merged, write, owners), False
 
     def delete(
         self,
@@ -257,7 +262,7 @@ class Objects:
                     raise Refusal(409, f"Precondition failed: {field}: {wanted}", name=name)
             if not self.ends_slowly(kind, old):
                 return self.remove(kind, namespace, name, orphan=orphan)
-            new = copy.deepcopy(old)
+            new = copied(old)
             new["metadata"].setdefault("deletionTimestamp", now_text())
             if new == old:
                 return old
@@ -271,7 +276,7 @@ class Objects:
             del self._found[kind.resource][namespace if kind.namespaced else "", name]
             self._owners.pop(old["metadata"]["uid"])
             self.version += 1
-            gone = copy.deepcopy(old)
+            gone = copied(old)
             gone["metadata"]["resourceVersion"] = str(self.version)
             self._tell(Event(self.version, kind, "DELETED", gone, old))
             self._collect(old["metadata"]["uid"], orphan=orphan)
@@ -299,7 +304,7 @@ class Objects:
         owners: Owners,
     ) -> Object:
         if write.dry_run:
-            return copy.deepcopy(new)
+            return copied(new)
         self.version += 1
         metadata = new["metadata"]
         metadata["resourceVersion"] = str(self.version)
@@ -321,7 +326,7 @@ class Objects:
             for brought in kinds_of_definition(new):
                 self.kinds[brought.group, brought.version, brought.plural] = brought
         self._tell(Event(self.version, kind, event, new, old))
-        return copy.deepcopy(new)
+        return copied(new)
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)
@@ -334,7 +339,7 @@ class Objects:
             old = self.find(plural, namespace, name)
             if old is None:
                 return self.create(kind, namespace, body, Write("controller"))
-            new = copy.deepcopy(body)
+            new = copied(body)
             for field in _KEPT_BY_SERVER:
                 if field in old["metadata"]:
                     new["metadata"][field] = old["metadata"][field]

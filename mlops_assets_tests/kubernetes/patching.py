@@ -5,10 +5,11 @@ or for an entry of a list that merges by key the JSON of its keys, as the server
 `k:{"name":"main"}`. Other lists and all scalars are owned whole.
 """
 
-import copy
 import json
 from collections.abc import Mapping
 from typing import Any
+
+from mlops_assets_tests.kubernetes.kinds import copied
 
 Path = tuple[str, ...]
 Owners = Mapping[tuple[str, str], frozenset[Path]]
@@ -116,7 +117,7 @@ def apply(
         return dict(live), owners, conflicts
     lost = {path for _, path in conflicts}
     kept = {who: paths - lost for who, paths in owners.items() if who != me}
-    merged = copy.deepcopy(dict(live))
+    merged = copied(dict(live))
     still_held = wanted.union(*kept.values())
     for path in sorted(owners.get(me, frozenset()) - wanted, key=len):
         if not any(held[: len(path)] == path for held in still_held):
@@ -147,7 +148,7 @@ def _merge(live: Any, new: Any, at: Path) -> Any:
             entry = _entry(item, keys)
             merged[entry] = _merge(merged.get(entry), item, (*at, entry))
         return list(merged.values())
-    return copy.deepcopy(new)
+    return copied(new)
 
 
 def owners_after_update(
