@@ -4,6 +4,7 @@ Statuses have the shape that the controller of Kubernetes 1.36 writes. Not here:
 pods (`processes.py`), pauses between pods, parallelism, and removal of finished Jobs after a time.
 """
 
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,16 +24,17 @@ class JobController:
 
     def reconcile(self) -> None:
         """One pass over all Jobs."""
-        pods = self._objects.list(self._objects.kind("pods"))
-        for job in self._objects.list(self._objects.kind("jobs")):
-            uid = job["metadata"]["uid"]
-            owners = [(pod, pod["metadata"].get("ownerReferences", [])) for pod in pods]
-            self._reconcile(job, [pod for pod, owner in owners if owner and owner[0]["uid"] == uid])
+        with self._objects.changed:
+            of_job = defaultdict(list)
+            for pod in self._objects.look(self._objects.kind("pods")):
+                for owner in pod["metadata"].get("ownerReferences", [])[:1]:
+                    of_job[owner["uid"]].append(pod)
+            for job in self._objects.look(self._objects.kind("jobs")):
+                if ended(job) is None:
+                    self._reconcile(job, of_job[job["metadata"]["uid"]])
 
     def _reconcile(self, job: Object, pods: list[Object]) -> None:
         metadata = job["metadata"]
-        if ended(job) is not None:
-            return
         known = self._pods.setdefault(metadata["uid"], set())
         known.update(pod["metadata"]["uid"] for pod in pods)
         status = job_status(job, pods, n_lost=len(known) - len(pods), now=datetime.now(UTC))

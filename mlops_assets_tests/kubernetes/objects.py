@@ -6,7 +6,7 @@ Every write takes the lock, gets the next resourceVersion and wakes whoever wait
 import threading
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -120,6 +120,13 @@ class Objects:
                 for (where, _), found in sorted(self._found[kind.resource].items())
                 if namespace in ("", where) and selects(found, labels, fields)
             ]
+
+    def look(self, kind: Kind) -> Sequence[Object]:
+        """All objects of a kind as they stand: for who holds `changed`, and changes none of them.
+
+        A controller looks twenty times a second; copies would take a tenth of a processor.
+        """
+        return [*self._found[kind.resource].values()]
 
     def create(self, kind: Kind, namespace: str, body: Object, write: Write = Write()) -> Object:
         """A new object; refuses with 409 when there is one of its name."""
@@ -348,7 +355,7 @@ class Objects:
     def set_status(self, kind: Kind, namespace: str, name: str, status: Object) -> None:
         """Write a status as a controller does; nothing when the object is gone or says so."""
         with self.changed:
-            found = self.find(kind.plural, namespace, name)
+            found = self._found[kind.resource].get((namespace, name))
             if found is not None and not _says_the_same(found.get("status"), status):
                 write = Write("controller", subresource="status")
                 self.update(kind, namespace, {**found, "status": status}, write)

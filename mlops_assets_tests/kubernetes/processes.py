@@ -83,16 +83,17 @@ class Processes:
 
     def reconcile(self) -> None:
         """One pass over all pods of Jobs."""
-        pods = {p["metadata"]["uid"]: p for p in self._objects.list(self._kind)}
-        for uid, pod in pods.items():
-            if not is_of_job(pod):
-                continue
-            if uid in self._running:
-                self._follow(pod, self._running[uid])
-            elif phase(pod) == "Pending":
-                self._start(pod)
-        for uid in self._running.keys() - pods.keys():  # removed without grace
-            _kill(self._running.pop(uid).process)
+        with self._objects.changed:
+            pods = {p["metadata"]["uid"]: p for p in self._objects.look(self._kind)}
+            for uid, pod in pods.items():
+                if not is_of_job(pod):
+                    continue
+                if uid in self._running:
+                    self._follow(pod, self._running[uid])
+                elif phase(pod) == "Pending":
+                    self._start(pod)
+            for uid in self._running.keys() - pods.keys():  # removed without grace
+                _kill(self._running.pop(uid).process)
 
     def ends_slowly(self, kind: Kind, found: Object) -> bool:
         """Whether a deleted object has a process that must end first."""
