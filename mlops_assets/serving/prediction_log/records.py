@@ -1,7 +1,7 @@
 """What is logged of a prediction, and how it is read again."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -88,15 +88,12 @@ class TruthRecord(msgspec.Struct, array_like=True, frozen=True):
     received_ns: int
 
 
-_ENCODER = msgspec.msgpack.Encoder()
+encode: Callable[[msgspec.Struct], bytes] = msgspec.msgpack.Encoder().encode
+"""The bytes of a record. No function around it: each call of one costs every answer."""
+
 _PREAMBLE = msgspec.msgpack.Decoder(Preamble)
 _COLUMNS = msgspec.msgpack.Decoder(list[list[Any]])
 _RECORD = msgspec.msgpack.Decoder(PredictionRecord)
-
-
-def encode(record: msgspec.Struct) -> bytes:
-    """The bytes of a record."""
-    return _ENCODER.encode(record)
 
 
 def read_preamble(record: bytes) -> Preamble:

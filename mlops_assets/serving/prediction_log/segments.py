@@ -51,7 +51,8 @@ class SegmentWriter:
         self._descriptor = -1
         self._size = 0
         self._ends_at = 0.0  # of `time.monotonic`
-        self._dirty = False
+        self._is_due = True  # the next segment
+        self._is_dirty = False
         self._appending = threading.Lock()
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -64,10 +65,9 @@ class SegmentWriter:
         Raises:
             OSError: the file cannot be written for another reason.
         """
-        framed = frame_record(record)
+        framed = _HEADER.pack(len(record), zlib.crc32(record)) + record
         with self._appending:
-            is_due = self._size > self._max_bytes or time.monotonic() > self._ends_at
-            if (is_due or self._descriptor < 0) and not self._begin() and self._descriptor < 0:
+            if self._is_due and not self._begin() and self._descriptor < 0:
                 return False
             try:
                 written = os.write(self._descriptor, framed)
@@ -79,7 +79,9 @@ class SegmentWriter:
                 os.ftruncate(self._descriptor, self._size)
                 return False
             self._size += written
-            self._dirty = True
+            self._is_dirty = True
+            if self._size > self._max_bytes:
+                self._is_due = True
             return True
 
     def _begin(self) -> bool:
@@ -98,6 +100,7 @@ class SegmentWriter:
                 os.close(self._descriptor)
             self._descriptor = descriptor
         self._size, self._ends_at = len(framed), time.monotonic() + self._max_seconds
+        self._is_due = False
         return True
 
     def sync(self) -> None:
@@ -107,16 +110,18 @@ class SegmentWriter:
             OSError: it does not, and what was appended since the last time may be lost.
         """
         with self._lock:
-            if self._dirty and self._descriptor >= 0:
-                self._dirty = False
+            if self._is_dirty and self._descriptor >= 0:
+                self._is_dirty = False
                 try:
                     os.fdatasync(self._descriptor)
                 except OSError:
-                    self._dirty = True
+                    self._is_dirty = True
                     raise
 
     def _sync_often(self) -> None:
         while not self._closed.wait(SYNC_SECONDS):
+            if time.monotonic() > self._ends_at:
+                self._is_due = True
             try:
                 self.sync()
             except OSError as error:
@@ -129,7 +134,7 @@ class SegmentWriter:
         with self._lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
-                self._descriptor = -1
+                self._descriptor, self._is_due = -1, True
 
 
 def frame_record(record: bytes) -> bytes:

@@ -215,8 +215,9 @@ class PredictionCall(Arrival):
         self._send(Reply(200, content, kind, more))
 
     def _write_log(self, log: PredictionLog, answer: Answer, batch: Batch, body: bytes) -> None:
-        headers, shares = self._headers, answer.probabilities
-        is_told = self._desk.is_behind_gateway
+        shares, is_shadow, unit = answer.probabilities, False, ""
+        if self._desk.is_behind_gateway:
+            is_shadow, unit = self._headers.is_shadow, self._headers.unit
         latency_ns = int((time.perf_counter() - self._started) * 1e9)
         record = PredictionRecord(
             self._id,
@@ -227,8 +228,8 @@ class PredictionCall(Arrival):
             self._json_length,
             answer.labels,
             None if shares is None else shares.tobytes(),
-            is_told and headers.is_shadow,
-            headers.unit if is_told else "",
+            is_shadow,
+            unit,
         )
         if not log.write(record, batch):
             self._unlogged = True

@@ -39,14 +39,14 @@ class PredictionLog:
             self._writer = SegmentWriter(settings.log_dir, encode(preamble))
         except OSError as error:
             raise ServingError(f"--log-dir: predictions cannot be logged: {error}") from error
+        self._append = self._writer.append
 
     def write(self, record: PredictionRecord, batch: Batch) -> bool:
         """Write one answer to a batch. False: there is no room."""
-        redaction = self._redaction
-        if redaction is not None:
-            body = redaction.encode(batch)
+        if self._redaction is not None:
+            body = self._redaction.encode(batch)
             record = msgspec.structs.replace(record, body=body, json_length=None)
-        return self._writer.append(encode(record))
+        return self._append(encode(record))
 
     def close(self) -> None:
         """Have the disk hold all of it."""
