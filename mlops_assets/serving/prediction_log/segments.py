@@ -65,7 +65,7 @@ class SegmentWriter:
         Raises:
             OSError: the file cannot be written for another reason.
         """
-        framed = _HEADER.pack(len(record), zlib.crc32(record)) + record
+        framed = _HEADER.pack(len(record), zlib.crc32(record)) + record  # without a call
         with self._appending:
             if self._is_due and not self._begin() and self._descriptor < 0:
                 return False
