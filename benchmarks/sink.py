@@ -5,7 +5,7 @@ of processor time. *Ours* is the sink's own process, `--once`, with its start ta
 reads the same bodies with orjson into dicts and appends them with deltalake, as one would from
 KServe's request log: it checks no value, knows no time, latency or label, and would write a batch
 twice when it is killed. Takes half a minute. The limit: at least 10,000 requests a second in every
-form, more than a predictor answers with one processor.
+form.
 """
 
 import resource
@@ -122,7 +122,6 @@ def main() -> int:
     found = Table("20,000 single rows of 30 numbers", "ours", "script", "")
     holds = True
     with tempfile.TemporaryDirectory() as name:
-        start = 0.0
         for form, make in FORMS.items():
             home = Path(name) / form
             log(ServingHome.under(home).predictions / "toy", make, numbers[:1])

@@ -21,11 +21,11 @@ from mlops_assets.serving.prediction_log.records import (
 from mlops_assets.serving.prediction_log.tables import FEATURE_TYPES, PREDICTION_TYPES
 from mlops_assets.serving.prediction_log.timeline import Timeline
 
-REAL_TIME = Timeline()
+_REAL_TIME = Timeline()
 
 
 def read_frame(
-    reader: RecordReader, records: Iterable[bytes], played: Timeline = REAL_TIME
+    reader: RecordReader, records: Iterable[bytes], played: Timeline = _REAL_TIME
 ) -> tuple[pl.DataFrame, list[str]]:
     """The rows of a segment's records, and what is wrong with those that cannot be read.
 

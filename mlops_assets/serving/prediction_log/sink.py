@@ -29,7 +29,7 @@ PASS_SECONDS = 1.0
 _LONGEST_PAUSE = 15.0  # a rollout takes a log that stands still for a minute for broken
 IDLE_SECONDS = 20.0
 FORGET_SECONDS = 3600.0
-_SELDOM = 100_000
+_GC_THRESHOLD = 100_000  # at Python's 700 half of the time goes into circles among a batch's rows
 
 
 def open_store(home: Path, lake: str | None = None) -> PredictionStore:
@@ -148,7 +148,7 @@ def main() -> int:
     parser.add_argument("--parent-pid", type=int, help="die with this process")
     found = parser.parse_args()
     configure_log()
-    gc.set_threshold(_SELDOM)  # or it looks for circles among a batch's rows for half of the time
+    gc.set_threshold(_GC_THRESHOLD)
     if found.parent_pid is not None:
         die_with_parent(found.parent_pid)
     return run_sink(found.home, found.lake, once=found.once)

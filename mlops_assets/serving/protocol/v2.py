@@ -167,9 +167,8 @@ def _flat_data(tensor: TensorIn, *, is_text: bool, shapes: tuple[list[int], ...]
     data = tensor.data
     if data is msgspec.UNSET or tensor.shape not in shapes or tensor.parameters:
         raise ValueError(tensor.name)
-    if len(data) != math.prod(tensor.shape) or tensor.datatype not in (
-        _TEXTS if is_text else DTYPES
-    ):
+    datatypes = _TEXTS if is_text else DTYPES
+    if len(data) != math.prod(tensor.shape) or tensor.datatype not in datatypes:
         raise ValueError(tensor.name)
     return data
 
