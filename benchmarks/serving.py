@@ -295,7 +295,7 @@ def show(console: Console, name: str, found: Results) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=0.35, help="length of one turn")
-    parser.add_argument("--rounds", type=int, default=9, help="turns of every cell")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of every cell")
     parser.add_argument(
         "--quick", action="store_true", help="4 rounds of 0.25 s, stock KServe for the forest only"
     )

@@ -1,9 +1,10 @@
 """Append-only files that a kill cannot harm: what is appended is there, whole, or not at all.
 
-A record is its length and CRC-32, then its bytes, written by one write(2). So a killed process
-loses nothing that was appended, and a power loss at most what `sync` had not reached yet. A reader
-stops at a record that is cut or damaged, which can only be the last one. Whoever appends holds the
-file's lock (flock), which the kernel takes back when that process ends, however it does.
+A record is its length and CRC-32, then its bytes; one write(2) writes it, alone or with others. So
+a killed process loses nothing that was appended, and a power loss at most what `sync` had not
+reached yet. A reader stops at a record that is cut or damaged, which can only be the last one.
+Whoever appends holds the file's lock (flock), which the kernel takes back when that process ends,
+however it does.
 """
 
 import errno
@@ -59,13 +60,13 @@ class SegmentWriter:
         self._begin()
         threading.Thread(target=self._sync_often, name="segment-sync", daemon=True).start()
 
-    def append(self, record: bytes) -> bool:
-        """Write a record. False: the disk is full, and the record is dropped.
+    def append(self, *records: bytes) -> bool:
+        """Write records, all or none. False: the disk is full, and they are dropped.
 
         Raises:
             OSError: the file cannot be written for another reason.
         """
-        framed = _HEADER.pack(len(record), zlib.crc32(record)) + record  # without a call
+        framed = b"".join(map(frame_record, records))
         with self._appending:
             if self._is_due and not self._begin() and self._descriptor < 0:
                 return False
@@ -75,7 +76,7 @@ class SegmentWriter:
                 if error.errno in _FULL:
                     return False
                 raise
-            if written < len(framed):  # the disk filled up within the record
+            if written < len(framed):  # the disk filled up within them
                 os.ftruncate(self._descriptor, self._size)
                 return False
             self._size += written

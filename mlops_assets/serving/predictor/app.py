@@ -2,10 +2,10 @@
 
 import asyncio
 
-from mlops_assets.serving.predictor.call import EVENT_LOOP, V1, V2, Desk, PredictionCall
+from mlops_assets.serving.predictor.call import V1, V2, Desk, PredictionCall
 from mlops_assets.serving.predictor.execution import Execution
 from mlops_assets.serving.predictor.log import PredictionLog
-from mlops_assets.serving.predictor.metrics import Metrics
+from mlops_assets.serving.predictor.metrics import EVENT_LOOP, Metrics
 from mlops_assets.serving.predictor.model import ServedModel
 from mlops_assets.serving.predictor.pages import Pages
 from mlops_assets.serving.predictor.settings import PredictorSettings

@@ -12,8 +12,9 @@ import time
 from mlops_assets.serving.eager import Arrival
 from mlops_assets.serving.prediction_log.records import PredictionRecord
 from mlops_assets.serving.predictor.execution import Execution
+from mlops_assets.serving.predictor.group_commit import GroupCommit
 from mlops_assets.serving.predictor.log import PredictionLog
-from mlops_assets.serving.predictor.metrics import PROTOCOLS, Metrics
+from mlops_assets.serving.predictor.metrics import EVENT_LOOP, PROTOCOLS, SERVER_THREAD, Metrics
 from mlops_assets.serving.predictor.model import ServedModel
 from mlops_assets.serving.predictor.settings import PredictorSettings
 from mlops_assets.serving.protocol import v1, v2
@@ -37,7 +38,6 @@ from mlops_assets.serving.protocol.rsgi import (
 
 _LOG = logging.getLogger(__name__)
 V1, V2 = 0, 1
-SERVER_THREAD, EVENT_LOOP = 0, 1
 
 
 class Desk:
@@ -63,7 +63,7 @@ class Desk:
         self.patience = Patience(settings.max_body_seconds)
         self.is_behind_gateway = settings.socket_path is not None
         self.execution = execution
-        self.log = log
+        self.group_commit = GroupCommit(log, self.patience) if log is not None else None
         self.max_rows = settings.max_rows
         self.classes = classes
         self.identity = {
@@ -107,6 +107,7 @@ class PredictionCall(Arrival):
     _request: v2.InferBatch | None = None
     _batch: Batch
     _request_body: bytes
+    _reply: Reply
 
     def __init__(
         self,
@@ -210,16 +211,24 @@ class PredictionCall(Arrival):
             if json_length is not None:
                 kind = "application/octet-stream"
                 more = [("inference-header-content-length", str(json_length))]
-        if desk.log is not None and not (desk.is_behind_gateway and self._headers.is_probe):
-            self._write_log(desk.log, answer, batch, body)
-        self._send(Reply(200, content, kind, more))
+        reply = Reply(200, content, kind, more)
+        commit = desk.group_commit
+        if commit is None or (desk.is_behind_gateway and self._headers.is_probe):
+            self._send(reply)
+            return
+        self._reply = reply
+        record = commit.log.encode(self._record(answer, body), batch)
+        if self._thread == SERVER_THREAD:
+            commit.add(self, record, self.loop)
+        else:
+            commit.commit(self, record)
 
-    def _write_log(self, log: PredictionLog, answer: Answer, batch: Batch, body: bytes) -> None:
+    def _record(self, answer: Answer, body: bytes) -> PredictionRecord:
         shares, is_shadow, unit = answer.probabilities, False, ""
         if self._desk.is_behind_gateway:
             is_shadow, unit = self._headers.is_shadow, self._headers.unit
         latency_ns = int((time.perf_counter() - self._started) * 1e9)
-        record = PredictionRecord(
+        return PredictionRecord(
             self._id,
             time.time_ns() - latency_ns,
             PROTOCOLS[self._protocol],
@@ -231,9 +240,22 @@ class PredictionCall(Arrival):
             is_shadow,
             unit,
         )
-        if not log.write(record, batch):
+
+    def send_logged(self, thread: int, *, is_logged: bool) -> None:
+        """Send the answer, whose record is in the log, or had no room there."""
+        self._thread = thread
+        if not is_logged:
             self._unlogged = True
-            self._desk.counters[self._thread].count_unlogged()
+            self._desk.counters[thread].count_unlogged()
+        try:
+            self._send(self._reply)
+        except Exception:  # the others that were logged with it must be sent, too
+            self._fail()
+
+    def fail(self, thread: int) -> None:
+        """Say that the log cannot be written, by the exception under way."""
+        self._thread = thread
+        self._fail()
 
     def _send(self, reply: Reply) -> None:
         desk, thread = self._desk, self._thread

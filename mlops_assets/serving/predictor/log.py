@@ -39,14 +39,14 @@ class PredictionLog:
             self._writer = SegmentWriter(settings.log_dir, encode(preamble))
         except OSError as error:
             raise ServingError(f"--log-dir: predictions cannot be logged: {error}") from error
-        self._append = self._writer.append
+        self.append = self._writer.append
 
-    def write(self, record: PredictionRecord, batch: Batch) -> bool:
-        """Write one answer to a batch. False: there is no room."""
+    def encode(self, record: PredictionRecord, batch: Batch) -> bytes:
+        """One answer to a batch, as it is appended."""
         if self._redaction is not None:
             body = self._redaction.encode(batch)
             record = msgspec.structs.replace(record, body=body, json_length=None)
-        return self._append(encode(record))
+        return encode(record)
 
     def close(self) -> None:
         """Have the disk hold all of it."""

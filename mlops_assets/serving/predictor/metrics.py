@@ -13,6 +13,7 @@ BUCKETS_SECONDS = (
 )  # fmt: skip
 PROTOCOLS = ("v1", "v2")
 THREADS = ("server", "event loop")
+SERVER_THREAD, EVENT_LOOP = range(len(THREADS))
 _CLASSES = ("2xx", "4xx", "5xx")
 _N_BUCKETS = len(BUCKETS_SECONDS) + 1
 _ROW = _N_BUCKETS + 1 + len(PROTOCOLS) * len(_CLASSES) + 2

@@ -44,6 +44,14 @@ class Patience:
         """It waits no more. False: patience ended before."""
         return self._started.pop(waiting, None) is not None
 
+    def expects_one(self, seconds: float) -> bool:
+        """Whether a body is on its way that began to be awaited less than so long ago."""
+        try:
+            latest = next(reversed(self._started.values()), None)
+        except RuntimeError:  # another thread has just changed it
+            return False
+        return latest is not None and time.monotonic() - latest < seconds
+
     def refusal(self) -> RequestError:
         """What a caller is told whose body did not come."""
         return RequestError(408, f"body: expected all of it in {self._seconds:g} s")

@@ -112,6 +112,8 @@ def test_a_full_disk_drops_whole_records_and_takes_those_that_fit_again(tmp_path
         "assert not writer.append(b'0123456789')\n"  # a byte short
         "assert writer.append(b'012345678')\n"
         "assert not writer.append(b'')\n"
+        "limit(11 + 18 + 17 + 2 * 9 + 8)\n"
+        "assert not writer.append(b'1', b'2', b'3')\n"  # all or none
         "limit(-1)\n"
         "assert writer.append(b'last')\n"
     )
