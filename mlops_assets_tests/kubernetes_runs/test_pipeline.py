@@ -83,7 +83,11 @@ def running_mlflow(log: Path, postgres: Postgres, storage: ObjectStorage) -> Ite
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*with_parent("TERM"), str(Path(sys.executable).parent / "mlflow"), *arguments],
-            env={**os.environ, **storage.environment},
+            env={
+                **os.environ,
+                **storage.environment,
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            },
             stdout=output,
             stderr=output,
             start_new_session=True,
