@@ -1,5 +1,6 @@
 """What every test runs under: no telemetry, no address but this machine's, no home but its own."""
 
+import gc
 import ipaddress
 import os
 import socket
@@ -73,6 +74,11 @@ def only_loopback() -> Iterator[None]:
     socket.socket.connect = connect  # type: ignore[method-assign]
     socket.socket.connect_ex = connect_ex  # type: ignore[method-assign]
     socket.getaddrinfo = resolve
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: garbage collection need not walk through it in each test."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

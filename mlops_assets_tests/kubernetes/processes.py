@@ -7,6 +7,7 @@ are not made, users are not switched.
 """
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -31,6 +32,7 @@ from mlops_assets_tests.with_parent import with_parent
 
 _GRACE_SECONDS = 10.0
 _NODE = "node-1"
+_DEFAULT_SIGNALS = ("env", "--default-signal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +175,13 @@ class Processes:
             return
         with self._log(pod).open("wb") as log:
             process = subprocess.Popen(
-                [*with_parent(), *isolation(), *arguments],
+                [*with_parent(), *default_signals(), *isolation(), *arguments],
                 env=environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_heed_signals,
             )
         started_at = now_text()
         self._running[metadata["uid"]] = _Running(process, started_at)
@@ -262,10 +263,15 @@ class Processes:
         self._objects.set_status(self._kind, metadata["namespace"], metadata["name"], status)
 
 
-def _heed_signals() -> None:
-    """A container begins with every signal as it is by default, whatever this process ignores."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+@functools.cache
+def default_signals() -> tuple[str, ...]:
+    """What goes before a command that is to heed every signal, whatever this process ignores.
+
+    Nothing where `env` cannot do it. Code between fork and exec could: it crashes now and then in a
+    process with threads.
+    """
+    tried = subprocess.run([*_DEFAULT_SIGNALS, "true"], capture_output=True, check=False)
+    return _DEFAULT_SIGNALS if tried.returncode == 0 else ()
 
 
 def is_of_job(pod: Object) -> bool:
