@@ -20,7 +20,7 @@ RUN python -m venv --without-pip /opt/venv \
  && find /opt/venv -type d \( -name tests -o -name test \) -prune -exec rm -r {} + \
  && find /opt/venv -name 'libonnxruntime.so.*' -delete
 
-# The .pth: see SELDOM in the Makefile.
+# The .pth: see GC_THRESHOLD in the Makefile.
 FROM installer AS platform-environment
 COPY k8s/images/platform.lock .
 RUN python -m venv --without-pip /opt/venv \
@@ -28,7 +28,7 @@ RUN python -m venv --without-pip /opt/venv \
  && printf '#!/opt/venv/bin/python\nfrom mlops_assets.cli import main\n\nmain()\n' \
       > /opt/venv/bin/mlops-assets \
  && printf 'import gc; gc.set_threshold(50_000, 10, 10)\n' \
-      > /opt/venv/lib/python3.11/site-packages/collect_seldom.pth \
+      > /opt/venv/lib/python3.11/site-packages/gc_threshold.pth \
  && chmod 755 /opt/venv/bin/mlops-assets
 
 # The code, and the settings that Dagster reads beside it. Compiled, as all that is installed: nobody

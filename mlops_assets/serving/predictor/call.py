@@ -219,9 +219,9 @@ class PredictionCall(Arrival):
         self._reply = reply
         record = commit.log.encode(self._record(answer, body), batch)
         if self._thread == SERVER_THREAD:
-            commit.add(self, record, self.loop)
+            commit.send_soon(self, record, self.loop)
         else:
-            commit.commit(self, record)
+            commit.send_now(self, record)
 
     def _record(self, answer: Answer, body: bytes) -> PredictionRecord:
         shares, is_shadow, unit = answer.probabilities, False, ""

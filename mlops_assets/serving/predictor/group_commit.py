@@ -1,9 +1,8 @@
 """Answers whose records are written to the log together, and which are sent together.
 
-A write(2) for each answer, and a waking of the server's reading thread for each, take more
-processor time than making and encoding the record. So an answer waits while another one is about
-to follow, as a database lets transactions wait for one sync. With eight callers the log costs half
-as much then.
+Each answer that is handed to the server's reading thread may have to wake it, which takes longer
+than making, encoding and writing the record. So an answer waits while another one is about to
+follow, as a database lets transactions wait for one sync.
 """
 
 import asyncio
@@ -16,7 +15,7 @@ from mlops_assets.serving.protocol.patience import Patience
 
 # With more of them the thread that reads from connections would have nothing to do meanwhile.
 _MOST = 3
-# A body follows its head within a tenth of it, unless its caller is slow.
+# Whose body is not there so long after its head is slow, and not waited for.
 _SOON_SECONDS = 0.001
 _LOOK_SECONDS = 0.01
 
@@ -47,7 +46,9 @@ class GroupCommit:
         self._n_waited = 0  # since the last look
         self._looks = False
 
-    def add(self, answer: LoggedAnswer, record: bytes, loop: asyncio.AbstractEventLoop) -> None:
+    def send_soon(
+        self, answer: LoggedAnswer, record: bytes, loop: asyncio.AbstractEventLoop
+    ) -> None:
         """Send an answer, from the server's thread, now or with the next; 10 ms later at most."""
         with self._lock:
             self._waiting.append((answer, record))
@@ -60,7 +61,7 @@ class GroupCommit:
             group, self._waiting = self._waiting, []
         self._commit(group, SERVER_THREAD)
 
-    def commit(self, answer: LoggedAnswer, record: bytes) -> None:
+    def send_now(self, answer: LoggedAnswer, record: bytes) -> None:
         """Send an answer now, from the event loop's thread."""
         self._commit([(answer, record)], EVENT_LOOP)
 

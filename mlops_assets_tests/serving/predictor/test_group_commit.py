@@ -81,11 +81,11 @@ def test_an_answer_goes_out_at_once_when_no_other_is_about_to_follow(
         patience.begin(Body(), loop)
         time.sleep(0.002)  # whose body is slow
         for name in "ab":
-            commit.add(sent.answer(name), name.encode(), loop)
+            commit.send_soon(sent.answer(name), name.encode(), loop)
             assert sent.events[-1] == (name, "logged", SERVER_THREAD)
 
     in_loop(run)
-    commit.commit(sent.answer("c"), b"c")
+    commit.send_now(sent.answer("c"), b"c")
     assert sent.events[-1] == ("c", "logged", EVENT_LOOP)
     assert logged(tmp_path / "log") == [b"a", b"b", b"c"]
 
@@ -102,12 +102,12 @@ def test_answers_wait_for_others_but_only_two_of_them(
         patience.begin(body := Body(), loop)
         for name in "abc":
             assert sent.events == []
-            commit.add(sent.answer(name), name.encode(), loop)
+            commit.send_soon(sent.answer(name), name.encode(), loop)
         assert sent.names == ["a", "b", "c"]
-        commit.add(sent.answer("d"), b"d", loop)
+        commit.send_soon(sent.answer("d"), b"d", loop)
         patience.end(body)
         assert sent.names == ["a", "b", "c"]
-        commit.add(sent.answer("e"), b"e", loop)
+        commit.send_soon(sent.answer("e"), b"e", loop)
         assert sent.names == ["a", "b", "c", "d", "e"]
 
     in_loop(run)
@@ -124,7 +124,7 @@ def test_an_answer_is_sent_soon_when_the_one_it_waits_for_does_not_come(
     def run(loop: asyncio.AbstractEventLoop) -> None:
         patience.begin(Body(), loop)
         for name in "abc":
-            commit.add(sent.answer(name), name.encode(), loop)
+            commit.send_soon(sent.answer(name), name.encode(), loop)
             deadline = time.monotonic() + 10
             while name not in sent.names:
                 assert time.monotonic() < deadline
@@ -160,7 +160,7 @@ def test_all_that_waited_are_told_what_became_of_their_records(
     def run(loop: asyncio.AbstractEventLoop) -> None:
         patience.begin(Body(), loop)
         for name in "abc":
-            commit.add(sent.answer(name), name.encode(), loop)
+            commit.send_soon(sent.answer(name), name.encode(), loop)
 
     in_loop(run)
     assert sent.events == [(name, how, SERVER_THREAD) for name in "abc"]
