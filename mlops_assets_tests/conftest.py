@@ -3,6 +3,7 @@
 import gc
 import ipaddress
 import os
+import signal
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -74,6 +75,17 @@ def only_loopback() -> Iterator[None]:
     socket.socket.connect = connect  # type: ignore[method-assign]
     socket.socket.connect_ex = connect_ex  # type: ignore[method-assign]
     socket.getaddrinfo = resolve
+
+
+@pytest.fixture(autouse=True, scope="session")
+def stoppable() -> None:
+    """Has processes that tests start end at SIGTERM, also when pytest runs in the background.
+
+    SIGINT is ignored there, and Dagster treats SIGTERM as it finds SIGINT: after a run in this
+    process both would be ignored, here and in every process started later.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
