@@ -43,6 +43,7 @@ def test_a_crashed_run_is_retried_and_a_wrong_one_is_not(stand: Stand) -> None:
     ]
     assert memory == ["2Gi", "3Gi"]
     assert stand.ended(wrong) == "FAILURE"
+
     # Dagster says why in the event log too, but not when its daemon reads the failure before the
     # run's status is stored; the tag is always written.
     def will_retry() -> str:

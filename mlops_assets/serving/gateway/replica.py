@@ -58,7 +58,6 @@ class Replica:
         self._log_begin = 0  # of what the process that runs now wrote
         self._segments = segments
         self._changed = changed
-        self.early: set[object] = set()  # requests in flight that the event loop did not send
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -79,7 +78,7 @@ class Replica:
                 await self._task
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_seconds):
-                while self.n_in_flight or self.early:
+                while self.n_in_flight:
                     await asyncio.sleep(0.01)
         await self._end_process(signal.SIGTERM)
         self._leave_upstream()

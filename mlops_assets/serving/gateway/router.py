@@ -101,7 +101,7 @@ class Router:
     def open(
         self, service: str, method: str, path: str, headers: HeaderValues, body: bytes
     ) -> Forwarding:
-        """A request, ready to be sent. In any thread.
+        """A request, ready to be sent.
 
         Raises:
             RequestError: 400, its id cannot be one.
@@ -116,10 +116,7 @@ class Router:
         return call
 
     def send_at_once(self, call: Forwarding, asking: Asking) -> bool:
-        """Send a request over a kept connection, in any thread. False: `forward` it.
-
-        That is for what has to wait, or to be looked up where only the event loop may look.
-        """
+        """Send a request over a kept connection. False: `forward` it, since it has to wait."""
         route = self._supervisor.routes.get(call.service)
         if route is None or not route.replicas or REVISION_HEADER in call.headers:
             return False
@@ -129,10 +126,10 @@ class Router:
             return False
         request = call.build()
         call.replica = replica
-        replica.early.add(call)
+        replica.n_in_flight += 1
         if upstream.ask(request, asking, self._settings.request_timeout_seconds):
             return True
-        replica.early.discard(call)
+        replica.n_in_flight -= 1
         return False
 
     async def forward(self, call: Forwarding) -> UpstreamReply:

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from mlops_assets.errors import PlatformError
 from mlops_assets.modeling.signing import ensure_key_pair
 from mlops_assets.serving.gateway.app import GatewayApp
+from mlops_assets.serving.gateway.http_server import HttpServer
 from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.gateway.supervisor import Supervisor
 from mlops_assets.serving.home import ServingHome, write_json
 from mlops_assets.serving.prediction_log.redaction import make_key
 from mlops_assets.serving.prediction_log.sinking import keep_sinking
 from mlops_assets.serving.process import require_free_port, settle_memory
-from mlops_assets.serving.server import build_server, drain, on_stop, run_loop, run_process
+from mlops_assets.serving.server import drain, on_stop, run_loop, run_process
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ async def _serve(settings: GatewaySettings) -> None:
     supervisor = Supervisor(settings)
     supervisor.tick()  # statuses speak of this process before its port answers
     app = GatewayApp(settings, supervisor)
-    server = build_server(app, host=settings.host, port=settings.port)
+    server = HttpServer(app, host=settings.host, port=settings.port)
     ticking = asyncio.get_running_loop().create_task(supervisor.run())
     on_stop(lambda: drain(app, server, drain_seconds=settings.drain_seconds))
     url = f"http://{settings.host}:{settings.port}"

@@ -1,8 +1,8 @@
 """HTTP to a revision's process over its Unix socket, with connections kept open.
 
 Our own few lines because a general client costs 0.3 ms a request; the other side is our predictor,
-which always says how long its answer is. A request may be sent in any thread (over a kept
-connection, at once); what comes back is read in the event loop's.
+which always says how long its answer is. Over a kept connection a request is sent at once, without
+a task. All in the event loop's thread.
 """
 
 import asyncio
@@ -16,10 +16,7 @@ from typing import Protocol
 from mlops_assets.serving.protocol.http import TextHeaders
 
 _CHUNK_BYTES = 262_144
-_SENT_AT_ONCE_BYTES = 65_536  # a third of what a Unix socket takes when nothing waits in it
 _SWEEP_SECONDS = 0.25
-# A thread that is about to send must not find the number of a closed socket taken by another one.
-_CLOSE_SECONDS = 1.0
 
 
 class UpstreamLostError(Exception):
@@ -36,7 +33,7 @@ class UpstreamReply:
 
 
 class Asking(Protocol):
-    """Who asks. Exactly one of these is called, once, in the event loop's thread."""
+    """Who asks. Exactly one of these is called, once."""
 
     def answered(self, reply: UpstreamReply) -> None:
         """Here is the answer."""
@@ -68,50 +65,40 @@ class _Awaiting:
 
 
 class _Connection:
-    """One connection. Whoever takes the item out of `_asking` settles it, so it is settled once."""
+    """One connection, for one request at a time."""
 
     def __init__(
         self, upstream: "Upstream", loop: asyncio.AbstractEventLoop, to: socket.socket
     ) -> None:
-        self.latest = 0.0  # of `time.monotonic`, when it is too late for an answer
         self._upstream = upstream
         self._loop = loop
         self._socket = to
-        self._asking: list[Asking] = []  # one at most
+        self._asking: Asking | None = None
+        self._latest = 0.0  # of `time.monotonic`, when it is too late for an answer
         self._buffer = b""
         self._head: _Head | None = None
         self._rest = memoryview(b"")  # of the request, still to be sent
-        self._is_sent = True  # the whole request
         self._is_open = True
         loop.add_reader(to.fileno(), self._read)
 
     def ask(self, request: bytes, asking: Asking, timeout_seconds: float) -> bool:
-        """Send a request, in any thread. False: it is lost, and nobody else will say so."""
-        self.latest = time.monotonic() + timeout_seconds
-        # Before it is sent, or the answer could come before we know.
-        self._is_sent = len(request) <= _SENT_AT_ONCE_BYTES
-        self._asking.append(asking)
+        """Send a request. False: nothing was sent, and nobody else will say so."""
         try:
             n_sent = self._socket.send(request)
         except BlockingIOError:
             n_sent = 0
         except OSError:
-            return self._take() is None
-        self._is_sent = n_sent == len(request)
-        if not self._is_sent:
-            self._loop.call_soon_threadsafe(self._send_rest, request[n_sent:])
-        return self._is_open or self._take() is None
+            return False
+        self._latest = time.monotonic() + timeout_seconds
+        self._asking = asking
+        if n_sent < len(request):
+            self._rest = memoryview(request)[n_sent:]
+            self._loop.add_writer(self._socket.fileno(), self._write)
+        return True
 
     def _take(self) -> Asking | None:
-        try:
-            return self._asking.pop()
-        except IndexError:
-            return None
-
-    def _send_rest(self, rest: bytes) -> None:
-        if self._is_open:
-            self._rest = memoryview(rest)
-            self._loop.add_writer(self._socket.fileno(), self._write)
+        asking, self._asking = self._asking, None
+        return asking
 
     def _write(self) -> None:
         try:
@@ -122,7 +109,6 @@ class _Connection:
             self.end()
             return
         if not self._rest:
-            self._is_sent = True
             self._loop.remove_writer(self._socket.fileno())
 
     def _read(self) -> None:
@@ -153,7 +139,7 @@ class _Connection:
         self._buffer, self._head = b"", None
         asking = self._take()
         # An answer may come before its request is sent; the next one would end up in its body.
-        if asking is None or not self._is_sent or ("connection", "close") in reply.headers:
+        if asking is None or self._rest or ("connection", "close") in reply.headers:
             self.end()
         else:
             self._upstream.keep(self)
@@ -162,7 +148,7 @@ class _Connection:
 
     def expire(self, now: float) -> None:
         """End it when its answer is too late."""
-        if self._asking and now > self.latest:
+        if self._asking is not None and now > self._latest:
             asking = self._take()
             self.end()
             if asking is not None:
@@ -176,7 +162,7 @@ class _Connection:
         self._upstream.forget(self)
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
-        self._loop.call_later(_CLOSE_SECONDS, self._socket.close)
+        self._socket.close()
         asking = self._take()
         if asking is not None:
             asking.lost()
@@ -211,7 +197,7 @@ class Upstream:
         self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def ask(self, request: bytes, asking: Asking, timeout_seconds: float) -> bool:
-        """Send over a kept connection, in any thread. False: there is none, and nothing was sent.
+        """Send over a kept connection. False: there is none, and nothing was sent.
 
         A kept connection that the other side just closed is `lost`, and says nothing of the
         process.
@@ -222,7 +208,7 @@ class Upstream:
             return False
         if connection.ask(request, asking, timeout_seconds):
             return True
-        self._loop.call_soon_threadsafe(connection.end)
+        connection.end()
         return False
 
     async def send(self, request: bytes, timeout_seconds: float) -> UpstreamReply:

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -85,22 +84,15 @@ def test_a_connection_is_kept_and_bodies_of_many_pieces_go_through(tmp_path: Pat
     assert run(tmp_path, echo, use) == 1
 
 
-def test_another_thread_asks_over_a_kept_connection(tmp_path: Path) -> None:
+def test_a_kept_connection_is_asked_without_a_task(tmp_path: Path) -> None:
     async def use(upstream: Upstream) -> None:
         assert not upstream.ask(request(b"a"), Asked(), SECONDS)  # there is none yet
         await upstream.send(request(b"a"), SECONDS)
         for body in (b"b", b"c" * OF_MANY_PIECES):
             asked = Asked()
-            sent: list[bool] = []
-            thread = threading.Thread(
-                target=lambda body=body, asked=asked, sent=sent: sent.append(
-                    upstream.ask(request(body), asked, SECONDS)
-                )
-            )
-            thread.start()
+            assert upstream.ask(request(body), asked, SECONDS)
             await asked.done.wait()
-            thread.join()
-            assert (sent, asked.told) == ([True], [f"answered {body!r}"])
+            assert asked.told == [f"answered {body!r}"]
 
     assert run(tmp_path, echo, use) == 1
 
