@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from http import HTTPStatus
 from string import punctuation
@@ -40,6 +41,7 @@ from mlops_assets.serving.protocol.rsgi import (
 )
 
 _LOG = logging.getLogger(__name__)
+_is_plain = re.compile(r"[\w/:.~-]*", re.ASCII).fullmatch
 
 
 class _Early(Arrival):
@@ -280,7 +282,9 @@ class GatewayApp:
 
 def _target(scope: Scope) -> str:
     """Path and query, as they are sent on: in ASCII, as a request's first line has to be."""
-    path, query = quote(scope.path, safe="/:"), scope.query_string
+    path, query = scope.path, scope.query_string
+    if not _is_plain(path):
+        path = quote(path, safe="/:")
     return f"{path}?{quote(query, safe=punctuation)}" if query else path
 
 

@@ -65,8 +65,10 @@ class Body:
 
     def want_whole(self) -> None:
         """Let all of it come; whoever asks knows how long it is."""
+        was_full = self.is_full
         self._is_wanted_whole = True
-        self._changed()
+        if was_full:
+            self._changed()
 
     def add_done_callback(self, callback: Callable[["Body"], object]) -> None:
         """Call once it is whole or cut off; at once if it is."""

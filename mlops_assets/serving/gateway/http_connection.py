@@ -188,8 +188,10 @@ class HttpConnection(asyncio.Protocol):
     def on_body(self, piece: bytes) -> None:
         """A piece of its body."""
         if self._receiving is not None:
-            self._receiving.body.feed(piece)
-            self._steer()
+            body = self._receiving.body
+            body.feed(piece)
+            if body.is_full:
+                self._steer()
 
     def on_message_complete(self) -> None:
         """It is whole."""
@@ -221,7 +223,8 @@ class HttpConnection(asyncio.Protocol):
             self._leave(request)
         elif self._requests:
             self._loop.call_soon(self._begin_next)  # not at once: a thousand would nest
-        self._steer()
+        if self._is_held:
+            self._steer()
 
     @property
     def _is_over(self) -> bool:

@@ -1,7 +1,8 @@
 """Makes what runs match what the folder of manifests declares, and says what is.
 
 Each tick reads what is declared, looks at what runs, plans (`plan.py`) and then acts: starts and
-stops replicas, switches routes, writes status. Nothing is remembered that a restart would miss,
+stops replicas, switches routes, writes status. Where neither has changed nothing is planned: a tick
+holds up requests. Nothing is remembered that a restart would miss,
 but for the last stable revision that was ready, which is a file.
 """
 
@@ -18,7 +19,7 @@ from typing import Any
 from mlops_assets.errors import ServingError
 from mlops_assets.serving.backend import RevisionStatus
 from mlops_assets.serving.gateway.metrics import RevisionState
-from mlops_assets.serving.gateway.plan import Plan, build_plan
+from mlops_assets.serving.gateway.plan import Plan, ReplicaState, build_plan
 from mlops_assets.serving.gateway.replica import Replica
 from mlops_assets.serving.gateway.revisions import (
     Revision,
@@ -61,6 +62,7 @@ class Supervisor:
         self._replicas: dict[tuple[str, str], Replica] = {}
         self._stopping: set[asyncio.Task[None]] = set()
         self._seen: dict[str, tuple[_Stamps, Service | str]] = {}
+        self._settled: dict[str, tuple[Service, _States]] = {}  # what was planned for last
         self._unwritten: dict[Path, Any] = {}  # what a full disk has no room for
         self._wake = asyncio.Event()
         self._n_started = 0
@@ -120,11 +122,19 @@ class Supervisor:
             self._forget(name)
         for name in set(self.statuses) - set(declared):
             self._forget(name)
+        states: dict[str, _States] = {}
+        for (name, key), replica in self._replicas.items():
+            states.setdefault(name, {})[key] = replica.state, replica.n_crashes
         for name, service in declared.items():
             if isinstance(service, str):
                 _LOG.debug("%s: %s", name, service)
+                self._settled.pop(name, None)
                 self._publish_broken(name, service)
-            else:
+                continue
+            found = states.get(name, {})
+            settled, at = self._settled.get(name, (None, {}))
+            if settled is not service or at != found:
+                self._settled[name] = service, found
                 self._reconcile(service)
 
     def _read_declared(self) -> dict[str, Service | str]:
@@ -215,6 +225,7 @@ class Supervisor:
         """A service that is declared no more."""
         self.routes.pop(name, None)
         self.statuses.pop(name, None)
+        self._settled.pop(name, None)
         for identity in [key for key in self._replicas if key[0] == name]:
             self._retire(identity)
         for path in (self._home.ready(name), self._home.traffic(name), self._home.status(name)):
@@ -285,6 +296,7 @@ class Supervisor:
 
 
 _Stamps = tuple[tuple[int, int, int], tuple[int, int, int] | None]
+_States = dict[str, tuple[ReplicaState, int]]  # with crashes, by the revision's key
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

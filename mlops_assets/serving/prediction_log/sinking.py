@@ -16,6 +16,7 @@ _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
 _RETENTION_SECONDS = 6 * 3600.0  # without traffic too, what is too old must go
+_AFTER_OTHERS = ("nice", "-n", "10")  # who waits for a prediction comes first
 SETTLE_SECONDS = 3.0  # a machine that starts has better things to do
 
 
@@ -76,6 +77,7 @@ async def _run_sink(root: Path, lake: str | None, *more: str) -> int:
     home.logs.mkdir(parents=True, exist_ok=True)
     with (home.logs / "sink.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
+            *_AFTER_OTHERS,
             sys.executable,
             "-m",
             "mlops_assets.serving.prediction_log.sink",
