@@ -120,30 +120,40 @@ class HttpConnection(asyncio.Protocol):
             if self._n_ignored > _LEAVE_BYTES and self._is_leaving:
                 self._transport.abort()
             return
-        head = self._head
+        rest = memoryview(data)
+        while rest and not self._is_deaf:
+            rest = self._parse(rest)
+
+    def _parse(self, data: memoryview) -> memoryview:
+        """Have the parser read; what it stopped before."""
+        head, rest = self._head, data[:0]
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as stop:
-            self._stay(data[stop.args[0] :])
+            if self._framing is not None:  # else nobody listens any more
+                rest = data[stop.args[0] :]
+                self._stay(self._framing)
         except httptools.HttpParserError as error:
             self._reject(_refusal_of(error))
         if head is not None and self._head is head:  # still not all of it
             self._n_head_bytes += len(data)
             if self._n_head_bytes > _MOST_HEAD_BYTES and not self._is_deaf:
                 self._reject(_head_too_large())
+        return rest
 
-    def _stay(self, rest: bytes) -> None:
+    def _stay(self, framing: bytes) -> None:
         """Read on where a caller offered another protocol: nothing else is spoken here.
 
         The parser stops after such a head, and would not read its body; another one does.
         """
-        framing, self._framing = self._framing, None
+        self._framing = None
         self._parser = httptools.HttpRequestParser(self)
         self._is_resuming = True
-        self._parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % framing)
+        try:
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % framing)
+        except httptools.HttpParserError as error:
+            self._reject(_refusal_of(error))
         self._is_resuming = False
-        if rest:
-            self.data_received(rest)
 
     # What the parser calls.
 
@@ -299,7 +309,7 @@ class HttpConnection(asyncio.Protocol):
         if self._is_leaving:
             if waited > _LEAVE_SECONDS:
                 self._transport.abort()
-        elif self._is_stuck:
+        elif self._is_stuck or self._transport.is_closing():
             if waited > _ANSWER_SECONDS:
                 self._transport.abort()
         elif not self._requests and waited > (_HEAD_SECONDS if self._head else _IDLE_SECONDS):

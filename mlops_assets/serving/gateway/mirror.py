@@ -20,6 +20,7 @@ from mlops_assets.serving.prediction_log.records import LOST
 from mlops_assets.serving.protocol.http import TextHeaders
 
 _QUIET_SECONDS = 0.002
+_LONGEST_PAUSE_SECONDS = 0.016
 _LONGEST_WAIT_SECONDS = 0.1  # more often, and the slowest hundredth of the requests would tell
 _SHADOW = ("x-mlops-shadow", "1")
 
@@ -144,11 +145,13 @@ class Mirror:
         if self._callers is None:
             return
         async with self._turn:
+            pause = _QUIET_SECONDS
             latest = time.monotonic() + _LONGEST_WAIT_SECONDS
             while (now := time.monotonic()) < latest:
                 if self._callers.n_in_flight == 0 and now - self._callers.busy_at > _QUIET_SECONDS:
                     return
-                await asyncio.sleep(_QUIET_SECONDS)
+                await asyncio.sleep(min(pause, latest - now))
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)  # a look holds up requests, too
 
     def _log_failure(self, shadow: Replica, copy: Copy, status: int | None, seconds: float) -> None:
         """What was answered by another revision speaks against this one, whatever its status."""

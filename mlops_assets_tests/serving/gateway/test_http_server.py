@@ -256,6 +256,15 @@ def test_who_offers_another_protocol_is_answered_in_this_one(*, is_chunked: bool
         assert bodies(wire, 3) == ["ab" if is_chunked else "early 2", "", "early 0"]
 
 
+def test_offers_without_end_do_not_nest() -> None:
+    offer = b"GET /echo HTTP/1.1\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"
+    with Running() as running, connected(running.port) as wire:
+        sender = threading.Thread(target=lambda: wire.send(3_000 * offer))
+        sender.start()
+        assert bodies(wire, 3_000) == 3_000 * [""]
+        sender.join()
+
+
 def test_who_sends_nothing_more_still_gets_what_was_asked_for() -> None:
     with Running() as running, connected(running.port) as wire:
         wire.send(2 * request_bytes("POST", "/slow", b"a"))
