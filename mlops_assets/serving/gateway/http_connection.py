@@ -25,8 +25,7 @@ _LOG = logging.getLogger(__name__)
 _MOST_HEADERS = 100
 _MOST_HEAD_BYTES = 65_536
 _MOST_PIPELINED = 8  # requests that wait for the answers to those before them
-_HEAD_SECONDS = 30.0
-_IDLE_SECONDS = 75.0
+_REQUEST_SECONDS = 30.0  # for the next request's head to be there
 _ANSWER_SECONDS = 30.0  # for a caller to take its answer
 # Who is refused while still sending gets to read why: what it sends is thrown away for so long.
 _LEAVE_SECONDS = 2.0
@@ -312,7 +311,7 @@ class HttpConnection(asyncio.Protocol):
         elif self._is_stuck or self._transport.is_closing():
             if waited > _ANSWER_SECONDS:
                 self._transport.abort()
-        elif not self._requests and waited > (_HEAD_SECONDS if self._head else _IDLE_SECONDS):
+        elif not self._requests and waited > _REQUEST_SECONDS:
             self._transport.close()
 
     def close(self) -> None:

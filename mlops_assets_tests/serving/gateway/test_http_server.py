@@ -276,7 +276,7 @@ def test_who_sends_nothing_more_still_gets_what_was_asked_for() -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"POST /early HT"], ids=["idle", "half_a_head"])
 def test_who_says_nothing_is_sent_away(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "_HEAD_SECONDS" if sent else "_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(http_connection, "_REQUEST_SECONDS", 0.1)
     monkeypatch.setattr(http_server, "_SWEEP_SECONDS", 0.05)
     with Running() as running, connected(running.port) as wire:
         wire.send(request_bytes("POST", "/early", b"a"))
