@@ -1,9 +1,9 @@
 """Makes what runs match what the folder of manifests declares, and says what is.
 
 Each tick reads what is declared, looks at what runs, plans (`plan.py`) and then acts: starts and
-stops replicas, switches routes, writes status. Where neither has changed nothing is planned: a tick
-holds up requests. Nothing is remembered that a restart would miss,
-but for the last stable revision that was ready, which is a file.
+stops replicas, switches routes, writes status. Where neither changed nothing is planned, since a
+tick holds up requests. Nothing is remembered that a restart would miss, but for the last stable
+revision that was ready, which is a file.
 """
 
 import asyncio
@@ -134,8 +134,8 @@ class Supervisor:
             found = states.get(name, {})
             settled, at = self._settled.get(name, (None, {}))
             if settled is not service or at != found:
-                self._settled[name] = service, found
                 self._reconcile(service)
+                self._settled[name] = service, found
 
     def _read_declared(self) -> dict[str, Service | str]:
         """Each declared service, or what is wrong with its manifest. Read when a file changed."""
