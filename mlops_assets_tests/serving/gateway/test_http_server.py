@@ -21,6 +21,7 @@ from mlops_assets_tests.serving.wire import Wire, WireAnswer, connected, request
 
 CHUNKED = b"POST /pieces HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 SECONDS = 20.0
+LARGE = 30_000_000  # bytes; more than the system's own buffers take
 
 
 class Early(Arrival):
@@ -52,7 +53,7 @@ class App:
     def __init__(self) -> None:
         self.served: list[str] = []
         self.gate = asyncio.Event()
-        self.patience = Patience(0.2)
+        self.patience = Patience(SECONDS)
         self.arrivals: weakref.WeakSet[Early] = weakref.WeakSet()
         self.n_read = 0
 
@@ -74,7 +75,7 @@ class App:
                     self.n_read += len(piece)
                 said = str(self.n_read).encode()
             elif scope.path == "/large":
-                said = bytes(10_000_000)
+                said = bytes(LARGE)
             elif scope.path == "/head":
                 texts = (scope.method, scope.query_string, str(scope.headers.get("x")))
                 said = " ".join((*texts, str("x" in scope.headers))).encode()
@@ -189,7 +190,7 @@ def test_a_body_that_nobody_reads_waits_with_its_sender() -> None:
         wire.send(request_bytes("POST", "/slow", length=100_000_000))
         wait_until(lambda: running.app.served == ["/slow"])
         with pytest.raises(TimeoutError):
-            wire.send(bytes(20_000_000))  # more than the system's own buffers take
+            wire.send(bytes(LARGE))
 
 
 def test_pieces_are_read_as_they_come_and_a_cut_is_told() -> None:
@@ -276,7 +277,7 @@ def test_who_sends_nothing_more_still_gets_what_was_asked_for() -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"POST /early HT"], ids=["idle", "half_a_head"])
 def test_who_says_nothing_is_sent_away(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "_REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(http_connection, "_REQUEST_SECONDS", 1.0)
     monkeypatch.setattr(http_server, "_SWEEP_SECONDS", 0.05)
     with Running() as running, connected(running.port) as wire:
         wire.send(request_bytes("POST", "/early", b"a"))
@@ -288,7 +289,7 @@ def test_who_says_nothing_is_sent_away(sent: bytes, monkeypatch: pytest.MonkeyPa
 def test_who_is_refused_while_sending_reads_why_and_is_not_heard_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http_connection, "_LEAVE_SECONDS", 0.1)
+    monkeypatch.setattr(http_connection, "_LEAVE_SECONDS", 0.5)
     monkeypatch.setattr(http_server, "_SWEEP_SECONDS", 0.05)
     with Running() as running, connected(running.port) as wire:
         wire.send(request_bytes("POST", "/unread", b"a" * 100_000, length=100_000_000))
@@ -302,6 +303,7 @@ def test_who_is_refused_while_sending_reads_why_and_is_not_heard_for_long(
 
 def test_a_body_that_does_not_come_is_refused_once() -> None:
     with Running() as running:
+        running.app.patience = Patience(0.2)
         for end, status in ((False, "408"), (True, "400")):
             with connected(running.port) as wire:
                 wire.send(request_bytes("POST", "/early", b"a", length=2))
@@ -344,7 +346,7 @@ def test_after_a_stop_nothing_is_read_and_what_was_written_leaves() -> None:
         wire.send(request_bytes("GET", "/large"))
         wait_until(lambda: running.app.served == ["early", "/large"])
         running.do(running.server.stop)
-        assert len(the(wire.answer()).body) == 10_000_000
+        assert len(the(wire.answer()).body) == LARGE
         other.send(request_bytes("POST", "/early", b"a"))
         assert bodies(other, 1) == [None]
         assert running.app.served == ["early", "/large"]
