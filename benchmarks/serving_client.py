@@ -28,7 +28,7 @@ def exchange(port: int, request: bytes, n_connections: int, seconds: float) -> I
     while time.perf_counter() < end or not answered:
         for key, _ in selector.select():
             connection, state = key.fileobj, key.data  # type: ignore[assignment]
-            received = connection.recv(262_144)
+            received = connection.recv(65_536)
             state[1] += received
             if not is_whole(state[1]):
                 assert received, "the server closed the connection"
@@ -51,7 +51,7 @@ def exchange_at_leisure(
         connection.sendall(request)
         answer = b""
         while not is_whole(answer):
-            received = connection.recv(262_144)
+            received = connection.recv(65_536)
             assert received, "the server closed the connection"
             answer += received
         yield time.perf_counter() - began
