@@ -39,7 +39,7 @@ class Arrival:
     _body: Any
 
     def take(self, body: bytes) -> None:
-        """The body is there. Called in granian's thread; must not raise."""
+        """The body is there. Called in the thread that the server calls in; must not raise."""
         raise NotImplementedError
 
     def refuse(self, error: RequestError) -> None:
@@ -53,7 +53,7 @@ class Arrival:
         body.add_done_callback(self)
 
     def __call__(self, body: Any) -> None:
-        """What granian calls once the body is there, or never will be."""
+        """What the server calls once the body is there, or never will be."""
         if not self.patience.end(self):
             return  # patience ended first, and said so
         self._body = None  # it holds us, and no collection would find that circle
