@@ -1,64 +1,18 @@
-"""An application on granian, inside this process and its event loop."""
+"""What servers have in common: their event loop, and how they are stopped."""
 
 import asyncio
 import contextlib
 import logging
 import signal
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, Protocol
 
+import uvloop
+
 from mlops_assets.errors import MlopsError
-from mlops_assets.serving.eager import make_loop, take_early
-from mlops_assets.serving.process import (
-    allow_open_files,
-    configure_log,
-    die_with_parent,
-    require_free_port,
-)
+from mlops_assets.serving.process import configure_log, die_with_parent
 
 _LOG = logging.getLogger(__name__)
-# Above it new callers wait; those who are slow are sent away after 30 s.
-_MOST_CONNECTIONS = 4_096
-
-
-def build_server(
-    app: Any, *, host: str, port: int, socket_path: Path | None = None, exclusive: bool = True
-) -> Any:
-    """A server that `await server.serve()` runs and `server.stop()` ends.
-
-    Args:
-        app: An RSGI application; one with `begin` gets its requests early.
-        host: Address to listen at.
-        port: Port to listen at.
-        socket_path: Unix socket to listen at instead.
-        exclusive: Refuse a port at which something listens; workers of one server share theirs.
-
-    Raises:
-        PlatformError: the port is taken.
-    """
-    from granian.constants import HTTPModes, Interfaces
-    from granian.server.embed import Server
-
-    allow_open_files(2 * _MOST_CONNECTIONS)
-    if socket_path is not None:
-        socket_path.unlink(missing_ok=True)  # of a process that was killed
-    elif exclusive:
-        require_free_port(host, port)
-    if hasattr(app, "begin"):
-        take_early(app)
-    return Server(
-        app,
-        address=host,
-        port=port,
-        uds=socket_path,
-        interface=Interfaces.RSGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=1024,
-        backpressure=_MOST_CONNECTIONS,
-        log_enabled=False,
-    )
 
 
 class Drainable(Protocol):
@@ -124,6 +78,6 @@ def run_process(run: Callable[[], None], parent_pid: int | None) -> int:
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine on uvloop where it is installed, else on asyncio's own loop."""
-    with asyncio.Runner(loop_factory=make_loop) as runner:
+    """Run a coroutine on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)

@@ -30,9 +30,10 @@ def test_the_predictors_own_page_is_read() -> None:
     metrics = Metrics(2)
     for worker, (status, seconds) in enumerate([(200, 0.003), (500, 0.1)]):
         metrics.use_row(worker)
-        metrics.counters(worker).count(0, status, seconds, 1)
-    metrics.counters(0).count(1, 400, 0.1, 1)
-    metrics.counters(1).count(1, 200, 99.0, 1)
+        metrics.counters().count(0, status, seconds, 1)
+    metrics.counters().count(1, 200, 99.0, 1)
+    metrics.use_row(0)
+    metrics.counters().count(1, 400, 0.1, 1)
     found = read_exposition(metrics.render("toy", "1"))
     assert (found.n_requests, found.n_errors, sum(found.bins)) == (4, 2, 2)
     assert found.bins[BUCKETS_SECONDS.index(0.005)] == 1  # in (0.0025, 0.005]

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from string import punctuation
 from urllib.parse import quote
 
-from mlops_assets.serving.eager import Arrival
 from mlops_assets.serving.gateway.metrics import measure_backlog, render_metrics
 from mlops_assets.serving.gateway.mirror import Mirror
 from mlops_assets.serving.gateway.page import render_page
@@ -19,6 +18,7 @@ from mlops_assets.serving.gateway.supervisor import Supervisor
 from mlops_assets.serving.gateway.traffic import Traffic
 from mlops_assets.serving.gateway.upstream import UpstreamReply
 from mlops_assets.serving.home import ServingHome
+from mlops_assets.serving.http_server.arrival import Arrival
 from mlops_assets.serving.prediction_log.failures import FailureLog
 from mlops_assets.serving.prediction_log.truth import TruthLog, read_truths, require_token
 from mlops_assets.serving.protocol.http import (
@@ -129,7 +129,7 @@ class _Early(Arrival):
 
 
 class GatewayApp:
-    """Answers on the gateway's port. Predictions are taken early (`eager.py`).
+    """Answers on the gateway's port. Predictions are sent on as they arrive.
 
     Attributes:
         router: Sends requests on.

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from mlops_assets.errors import PlatformError
 from mlops_assets.modeling.signing import ensure_key_pair
 from mlops_assets.serving.gateway.app import GatewayApp
-from mlops_assets.serving.gateway.http_server import HttpServer
 from mlops_assets.serving.gateway.settings import GatewaySettings
 from mlops_assets.serving.gateway.supervisor import Supervisor
 from mlops_assets.serving.home import ServingHome, write_json
+from mlops_assets.serving.http_server.server import HttpServer
 from mlops_assets.serving.prediction_log.redaction import make_key
 from mlops_assets.serving.prediction_log.sinking import keep_sinking
 from mlops_assets.serving.process import require_free_port, settle_memory

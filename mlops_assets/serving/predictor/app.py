@@ -5,7 +5,7 @@ import asyncio
 from mlops_assets.serving.predictor.call import V1, V2, Desk, PredictionCall
 from mlops_assets.serving.predictor.execution import Execution
 from mlops_assets.serving.predictor.log import PredictionLog
-from mlops_assets.serving.predictor.metrics import EVENT_LOOP, Metrics
+from mlops_assets.serving.predictor.metrics import Metrics
 from mlops_assets.serving.predictor.model import ServedModel
 from mlops_assets.serving.predictor.pages import Pages
 from mlops_assets.serving.predictor.settings import PredictorSettings
@@ -24,8 +24,8 @@ from mlops_assets.serving.protocol.rsgi import (
 class PredictorApp:
     """Answers for one model. Created in the process that serves, once the model is loaded.
 
-    Predictions whose body is declared and not too long are taken early (`eager.py`); all else goes
-    through `__rsgi__`.
+    Predictions whose body is declared and not too long are answered as they arrive; all else is a
+    task of the event loop.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class PredictorApp:
 
     async def _predict(self, protocol: int, headers: RequestHeaders, exchange: Exchange) -> None:
         desk, loop = self._desk, asyncio.get_running_loop()
-        call = PredictionCall(desk, protocol, headers, exchange, loop, thread=EVENT_LOOP)
+        call = PredictionCall(desk, protocol, headers, exchange, loop)
         try:
             declared, limit = headers.content_length, self._max_body_bytes
             body = await read_body(exchange, declared, limit, desk.patience)

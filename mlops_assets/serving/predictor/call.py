@@ -9,14 +9,19 @@ import asyncio
 import logging
 import time
 
-from mlops_assets.serving.eager import Arrival
+from mlops_assets.serving.http_server.arrival import Arrival
 from mlops_assets.serving.prediction_log.records import PredictionRecord
 from mlops_assets.serving.predictor.execution import Execution
-from mlops_assets.serving.predictor.group_commit import GroupCommit
+from mlops_assets.serving.predictor.group_commit import (
+    PATIENT_BYTES,
+    PATIENT_SECONDS,
+    GroupCommit,
+)
 from mlops_assets.serving.predictor.log import PredictionLog
-from mlops_assets.serving.predictor.metrics import EVENT_LOOP, PROTOCOLS, SERVER_THREAD, Metrics
+from mlops_assets.serving.predictor.metrics import PROTOCOLS, Metrics
 from mlops_assets.serving.predictor.model import ServedModel
 from mlops_assets.serving.predictor.settings import PredictorSettings
+from mlops_assets.serving.predictor.turn import Turn
 from mlops_assets.serving.protocol import v1, v2
 from mlops_assets.serving.protocol.batch import Answer, Batch
 from mlops_assets.serving.protocol.http import (
@@ -44,6 +49,7 @@ class Desk:
     """What all calls of one process share.
 
     Attributes:
+        n_in_flight: Requests that are not answered yet.
         draining: From now on answers tell clients to leave.
         patience: With bodies.
         is_behind_gateway: Whether nobody else can reach us, so that what it says of a request is
@@ -63,7 +69,8 @@ class Desk:
         self.patience = Patience(settings.max_body_seconds)
         self.is_behind_gateway = settings.socket_path is not None
         self.execution = execution
-        self.group_commit = GroupCommit(log, self.patience) if log is not None else None
+        self.log = log
+        self.group_commit = GroupCommit(_append_nothing if log is None else log.append)
         self.max_rows = settings.max_rows
         self.classes = classes
         self.identity = {
@@ -76,16 +83,15 @@ class Desk:
         self.decode_v2 = v2.V2Decoder(features, outputs).decode
         self.encode_v1 = v1.AnswerEncoder(named).encode
         self.version_header = (VERSION_HEADER, settings.model_version or "unknown")
-        self.counters = [metrics.counters(thread) for thread in (SERVER_THREAD, EVENT_LOOP)]
-        # Each item is changed by one thread only.
-        self.n_begun, self.n_ended = [0, 0], [0, 0]
+        self.turn = Turn()
+        self.counters = metrics.counters()
+        self.n_in_flight = 0
         self.tasks: set[asyncio.Task[None]] = set()  # kept, or they could be collected
 
-    @property
-    def n_in_flight(self) -> int:
-        """Requests that are not answered yet."""
-        n_ended = sum(self.n_ended)  # first: what begins and ends meanwhile must hide no other
-        return sum(self.n_begun) - n_ended
+
+def _append_nothing(*_records: bytes) -> bool:
+    """What a predictor without a log writes."""
+    return True
 
 
 class PredictionCall(Arrival):
@@ -97,7 +103,6 @@ class PredictionCall(Arrival):
         headers: Of the request.
         exchange: The way to its body and to its answer.
         loop: The event loop.
-        thread: Which thread it is made in.
     """
 
     _id = ""
@@ -116,7 +121,6 @@ class PredictionCall(Arrival):
         headers: RequestHeaders,
         exchange: Exchange,
         loop: asyncio.AbstractEventLoop,
-        thread: int = SERVER_THREAD,
     ) -> None:
         self._started = time.perf_counter()
         self.exchange = exchange
@@ -125,38 +129,36 @@ class PredictionCall(Arrival):
         self._desk = desk
         self._protocol = protocol
         self._headers = headers
-        self._thread = thread
-        desk.n_begun[thread] += 1
+        desk.n_in_flight += 1
 
     def take(self, body: bytes) -> None:
-        """Answer at once, or else in the event loop."""
+        """Answer now or in the next turn, and what is slow as a task."""
+        if self._desk.turn.puts_off(self, body):
+            return
         if not self._is_answered_at_once(body):
-            self.loop.call_soon_threadsafe(self._go_on)
-
-    def give_up(self) -> None:
-        """The body did not come in time."""
-        self._thread = EVENT_LOOP
-        super().give_up()
+            task = self.loop.create_task(self._answer_slowly())
+            self._desk.tasks.add(task)
+            task.add_done_callback(self._desk.tasks.discard)
 
     def refuse(self, error: RequestError) -> None:
         """Say what is wrong."""
         self._send(refusal_reply(error))
 
     async def answer(self, body: bytes) -> None:
-        """Answer a request that is a task of the event loop."""
+        """Answer a request that is a task already."""
         if not self._is_answered_at_once(body):
             await self._answer_slowly()
 
-    def _go_on(self) -> None:
-        self._thread = EVENT_LOOP
-        task = self.loop.create_task(self._answer_slowly())
-        self._desk.tasks.add(task)
-        task.add_done_callback(self._desk.tasks.discard)
-
     def _is_answered_at_once(self, body: bytes) -> bool:
+        desk = self._desk
+        others = desk.group_commit
         try:
+            if others.n_waiting and len(body) > PATIENT_BYTES:
+                others.commit()
             batch = self._decode(body)
-            answer = self._desk.execution.score_at_once(batch)
+            if others.n_waiting and desk.execution.cost.seconds(batch.n_rows) > PATIENT_SECONDS:
+                others.commit()
+            answer = desk.execution.score_at_once(batch)
             if answer is None:
                 self._batch, self._request_body = batch, body
                 return False
@@ -212,16 +214,13 @@ class PredictionCall(Arrival):
                 kind = "application/octet-stream"
                 more = [("inference-header-content-length", str(json_length))]
         reply = Reply(200, content, kind, more)
-        commit = desk.group_commit
-        if commit is None or (desk.is_behind_gateway and self._headers.is_probe):
+        if desk.is_behind_gateway and self._headers.is_probe:
             self._send(reply)
             return
         self._reply = reply
-        record = commit.log.encode(self._record(answer, body), batch)
-        if self._thread == SERVER_THREAD:
-            commit.send_soon(self, record, self.loop)
-        else:
-            commit.send_now(self, record)
+        log = desk.log
+        record = b"" if log is None else log.encode(self._record(answer, body), batch)
+        desk.group_commit.send_soon(self, record, self.loop)
 
     def _record(self, answer: Answer, body: bytes) -> PredictionRecord:
         shares, is_shadow, unit = answer.probabilities, False, ""
@@ -241,30 +240,28 @@ class PredictionCall(Arrival):
             unit,
         )
 
-    def send_logged(self, thread: int, *, is_logged: bool) -> None:
+    def send_logged(self, *, is_logged: bool) -> None:
         """Send the answer, whose record is in the log, or had no room there."""
-        self._thread = thread
         if not is_logged:
             self._unlogged = True
-            self._desk.counters[thread].count_unlogged()
+            self._desk.counters.count_unlogged()
         try:
             self._send(self._reply)
         except Exception:  # the others that were logged with it must be sent, too
             self._fail()
 
-    def fail(self, thread: int) -> None:
+    def fail(self) -> None:
         """Say that the log cannot be written, by the exception under way."""
-        self._thread = thread
         self._fail()
 
     def _send(self, reply: Reply) -> None:
-        desk, thread = self._desk, self._thread
+        desk = self._desk
         seconds = time.perf_counter() - self._started
-        desk.counters[thread].count(self._protocol, reply.status, seconds, self._n_rows)
+        desk.counters.count(self._protocol, reply.status, seconds, self._n_rows)
         more = [desk.version_header]
         if self._id:
             more.append(("x-request-id", self._id))
         if self._unlogged:
             more.append(("x-prediction-log", "dropped: the disk is full"))
         send_reply(self.exchange, reply, more, draining=desk.draining)
-        desk.n_ended[thread] += 1
+        desk.n_in_flight -= 1

@@ -1,86 +1,72 @@
-"""Answers whose records are written to the log together, and which are sent together.
+"""Answers of one turn of the event loop, whose records are written together, and then all are sent.
 
-Each answer that is handed to the server's reading thread may have to wake it, which takes longer
-than making, encoding and writing the record. So an answer waits while another one is about to
-follow, as a database lets transactions wait for one sync.
+To send an answer may wake whoever waits for it, on a processor that rests: that takes as long as to
+make it. The answers that follow find their callers' process awake. So all requests that have come
+are answered first, then one write(2) logs them, then they are sent: the order in which Redis serves
+its clients and appends to its log (`beforeSleep`).
 """
 
 import asyncio
-import threading
+from collections.abc import Callable
 from typing import Protocol
 
-from mlops_assets.serving.predictor.log import PredictionLog
-from mlops_assets.serving.predictor.metrics import EVENT_LOOP, SERVER_THREAD
-from mlops_assets.serving.protocol.patience import Patience
-
-# With more of them the thread that reads from connections would have nothing to do meanwhile.
-_MOST = 3
-# Whose body is not there so long after its head is slow, and not waited for.
-_SOON_SECONDS = 0.001
-_LOOK_SECONDS = 0.01
+_MOST = 8  # nobody waits for more than so many others
+PATIENT_SECONDS = 0.000_25
+"""An answer waits for no batch that takes longer."""
+PATIENT_BYTES = 16_384
+"""Nor for a longer body."""
 
 
 class LoggedAnswer(Protocol):
     """An answer that is sent once its record is written. Its methods must not raise."""
 
-    def send_logged(self, thread: int, *, is_logged: bool) -> None:
-        """Send it. `is_logged` is False when the disk is full; `thread` is who calls."""
+    def send_logged(self, *, is_logged: bool) -> None:
+        """Send it. `is_logged` is False when the disk is full."""
 
-    def fail(self, thread: int) -> None:
+    def fail(self) -> None:
         """Send an error instead: the log cannot be written, by the exception under way."""
 
 
 class GroupCommit:
-    """Writes records, then sends their answers. Safe to use from several threads.
+    """Writes records, then sends their answers. All in the event loop's thread.
 
     Args:
-        log: Where records are written.
-        patience: Knows which bodies are on their way.
+        append: Writes records, all or none; False says that there was no room.
     """
 
-    def __init__(self, log: PredictionLog, patience: Patience) -> None:
-        self.log = log
-        self._patience = patience
-        self._lock = threading.Lock()  # of these:
-        self._waiting: list[tuple[LoggedAnswer, bytes]] = []
-        self._n_waited = 0  # since the last look
-        self._looks = False
+    def __init__(self, append: Callable[..., bool]) -> None:
+        self._append = append
+        self._answers: list[LoggedAnswer] = []
+        self._records: list[bytes] = []
+
+    @property
+    def n_waiting(self) -> int:
+        """Answers that were not sent yet."""
+        return len(self._answers)
 
     def send_soon(
         self, answer: LoggedAnswer, record: bytes, loop: asyncio.AbstractEventLoop
     ) -> None:
-        """Send an answer, from the server's thread, now or with the next; 10 ms later at most."""
-        with self._lock:
-            self._waiting.append((answer, record))
-            if len(self._waiting) < _MOST and self._patience.expects_one(_SOON_SECONDS):
-                self._n_waited += 1
-                if not self._looks:
-                    self._looks = True
-                    loop.call_soon_threadsafe(loop.call_later, _LOOK_SECONDS, self._look, loop)
-                return
-            group, self._waiting = self._waiting, []
-        self._commit(group, SERVER_THREAD)
+        """Send an answer with the others of this turn."""
+        self._records.append(record)
+        self._answers.append(answer)
+        n = len(self._answers)
+        if n == 1:
+            loop.call_soon(self.commit)
+        elif n >= _MOST:
+            self.commit()
 
-    def send_now(self, answer: LoggedAnswer, record: bytes) -> None:
-        """Send an answer now, from the event loop's thread."""
-        self._commit([(answer, record)], EVENT_LOOP)
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Send what still waits: the body that was to come soon does not."""
-        with self._lock:
-            group, self._waiting = self._waiting, []
-            self._looks, self._n_waited = self._n_waited > 0, 0
-            if self._looks:
-                loop.call_later(_LOOK_SECONDS, self._look, loop)
-        if group:
-            self._commit(group, EVENT_LOOP)
-
-    def _commit(self, group: list[tuple[LoggedAnswer, bytes]], thread: int) -> None:
-        try:
-            is_logged = self.log.append(*[record for _, record in group])
-        except Exception:  # an OSError; whoever waits must hear of any other, too
-            for answer, _ in group:
-                answer.fail(thread)
+    def commit(self) -> None:
+        """Send what waits."""
+        if not self._answers:
             return
-        for answer, _ in group:
-            answer.send_logged(thread, is_logged=is_logged)
+        answers, self._answers = self._answers, []
+        records, self._records = self._records, []
+        try:
+            is_logged = self._append(*records)
+        except Exception:  # an OSError; whoever waits must hear of any other, too
+            for answer in answers:
+                answer.fail()
+            return
+        for answer in answers:
+            answer.send_logged(is_logged=is_logged)

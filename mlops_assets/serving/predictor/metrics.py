@@ -1,7 +1,7 @@
 """Counters of one predictor in Prometheus' text format, summed over its worker processes.
 
-The counters live in memory that the workers share, two rows for each: one for each thread that
-counts, so none needs a lock. A scrape that reaches any worker sees all of them.
+The counters live in memory that the workers share, a row for each, so none needs a lock. A scrape
+that reaches any worker sees all of them.
 """
 
 import mmap
@@ -12,8 +12,6 @@ BUCKETS_SECONDS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 )  # fmt: skip
 PROTOCOLS = ("v1", "v2")
-THREADS = ("server", "event loop")
-SERVER_THREAD, EVENT_LOOP = range(len(THREADS))
 _CLASSES = ("2xx", "4xx", "5xx")
 _N_BUCKETS = len(BUCKETS_SECONDS) + 1
 _ROW = _N_BUCKETS + 1 + len(PROTOCOLS) * len(_CLASSES) + 2
@@ -24,7 +22,7 @@ _UNLOGGED = _ROWS + 1
 
 
 class Counters:
-    """The counters of one thread of a worker."""
+    """The counters of one worker."""
 
     __slots__ = ("_cells",)
 
@@ -49,7 +47,7 @@ class Metrics:
     """Counters shared by the workers of one predictor. Create it before they fork."""
 
     def __init__(self, workers: int) -> None:
-        self._n_rows = workers * len(THREADS)
+        self._n_rows = workers
         self._cells = memoryview(mmap.mmap(-1, self._n_rows * _ROW * 8)).cast("d")
         self._worker = 0
 
@@ -57,9 +55,9 @@ class Metrics:
         """Count for one worker from now on."""
         self._worker = worker
 
-    def counters(self, thread: int) -> Counters:
-        """What one thread of this worker counts with; `thread` is a position in THREADS."""
-        at = (self._worker * len(THREADS) + thread) * _ROW
+    def counters(self) -> Counters:
+        """What this worker counts with."""
+        at = self._worker * _ROW
         return Counters(self._cells[at : at + _ROW])
 
     def render(

@@ -11,6 +11,7 @@ from importlib.abc import MetaPathFinder
 
 from mlops_assets.errors import MlopsError
 from mlops_assets.modeling.manifest import MANIFEST_FILE
+from mlops_assets.serving.http_server.server import HttpServer
 from mlops_assets.serving.predictor.app import PredictorApp
 from mlops_assets.serving.predictor.execution import Execution
 from mlops_assets.serving.predictor.log import PredictionLog
@@ -23,7 +24,7 @@ from mlops_assets.serving.process import (
     require_free_port,
     settle_memory,
 )
-from mlops_assets.serving.server import build_server, drain, on_stop, run_loop
+from mlops_assets.serving.server import drain, on_stop, run_loop
 
 _LOG = logging.getLogger(__name__)
 _EXIT_REFUSED = 2
@@ -69,12 +70,12 @@ def _run_worker(settings: PredictorSettings, metrics: Metrics, *, alone: bool = 
         execution.warm_up(model)
         log = PredictionLog(settings, model.manifest) if settings.log_dir else None
         app = PredictorApp(settings, model, execution, metrics, log)
-        server = build_server(
+        server = HttpServer(
             app,
             host=settings.host,
             port=settings.port,
             socket_path=settings.socket_path,
-            exclusive=alone,
+            shares_port=not alone,
         )
         on_stop(
             lambda: drain(

@@ -18,11 +18,11 @@ class Waiting(Protocol):
     """Who waits for a body."""
 
     def give_up(self) -> None:
-        """It did not come in time. Called in the event loop's thread."""
+        """It did not come in time."""
 
 
 class Patience:
-    """How long bodies may take, for all requests of one process. Safe to use from several threads.
+    """How long bodies may take, for all requests of one process. All in the event loop's thread.
 
     Args:
         seconds: Longest wait for a whole body; up to a second more, since a sweep ends it.
@@ -38,19 +38,11 @@ class Patience:
         self._started[waiting] = time.monotonic()
         if not self._sweeps:
             self._sweeps = True
-            loop.call_soon_threadsafe(loop.call_later, _SWEEP_SECONDS, self._sweep, loop)
+            loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
 
     def end(self, waiting: Waiting) -> bool:
         """It waits no more. False: patience ended before."""
         return self._started.pop(waiting, None) is not None
-
-    def expects_one(self, seconds: float) -> bool:
-        """Whether a body is on its way that began to be awaited less than so long ago."""
-        try:
-            latest = next(reversed(self._started.values()), None)
-        except RuntimeError:  # another thread has just changed it
-            return False
-        return latest is not None and time.monotonic() - latest < seconds
 
     def refusal(self) -> RequestError:
         """What a caller is told whose body did not come."""

@@ -9,13 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlops_assets.serving.eager import make_loop
 from mlops_assets.serving.gateway.upstream import (
     Upstream,
     UpstreamLostError,
     UpstreamReply,
     build_request,
 )
+from mlops_assets.serving.server import run_loop
 
 SECONDS = 60.0
 OF_MANY_PIECES = 5_000_000
@@ -215,5 +215,4 @@ def test_a_kept_connection_whose_end_nobody_was_told_of_is_closed(tmp_path: Path
                 await asyncio.sleep(0.05)
             upstream.close()
 
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        runner.run(main())
+    run_loop(main())

@@ -1,7 +1,6 @@
 """The predictor's answers, and that no request whatever gets a 5xx."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlops_assets.serving.predictor.app import PredictorApp
-from mlops_assets.serving.predictor.call import Desk
 from mlops_assets.serving.predictor.execution import Execution
 from mlops_assets.serving.predictor.metrics import Metrics
 from mlops_assets.serving.predictor.model import load_model
@@ -135,26 +133,6 @@ def test_metrics_count_by_protocol_and_class_of_status(app: PredictorApp) -> Non
     before = total()
     post(app, V1, {"instances": []})
     assert total() == before + 1
-
-
-def test_a_request_that_comes_and_goes_hides_no_other_from_who_drains(
-    positive_model: Path,
-) -> None:
-    model = load_model(positive_model)
-    execution = Execution(model.scorer, max_waiting=4, max_wait_seconds=1)
-    settings = PredictorSettings(model_name="toy", model_dir=positive_model)
-    desk = Desk(settings, model, execution, Metrics(1), None)
-
-    class Busy(list[int]):
-        """Right after it is looked at, a whole request begins and ends in the other thread."""
-
-        def __iter__(self) -> Iterator[int]:
-            yield from list(super().__iter__())
-            desk.n_begun[0] += 1
-            desk.n_ended[0] += 1
-
-    desk.n_begun, desk.n_ended = Busy([1, 0]), Busy([0, 0])
-    assert desk.n_in_flight > 0
 
 
 JSON = st.recursive(

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from mlops_assets.errors import ServingError
-from mlops_assets.serving.eager import make_loop
+from mlops_assets.serving.http_server.server import HttpServer
 from mlops_assets.serving.predictor.app import PredictorApp
 from mlops_assets.serving.predictor.execution import QUICK_SECONDS, CostEstimate, Execution
 from mlops_assets.serving.predictor.metrics import Metrics
@@ -21,7 +21,7 @@ from mlops_assets.serving.predictor.model import load_model
 from mlops_assets.serving.predictor.settings import PredictorSettings
 from mlops_assets.serving.protocol.batch import Answer, Batch
 from mlops_assets.serving.protocol.refusal import RequestError
-from mlops_assets.serving.server import build_server
+from mlops_assets.serving.server import run_loop
 from mlops_assets_tests.serving.running import find_free_port
 
 PREDICT = "/v1/models/toy:predict"
@@ -82,7 +82,7 @@ def serving(model: Path, use: Callable[[Asked], None], **limits: Any) -> None:
             execution.cost.learn(n_rows, seconds)
         app = PredictorApp(settings, served, execution, Metrics(1))
         port = find_free_port()
-        server = build_server(app, host="127.0.0.1", port=port)
+        server = HttpServer(app, host="127.0.0.1", port=port)
         running = asyncio.create_task(server.serve())
         asked = Asked(f"http://127.0.0.1:{port}", scorer, execution)
         try:
@@ -93,8 +93,7 @@ def serving(model: Path, use: Callable[[Asked], None], **limits: Any) -> None:
             await running
         assert app.n_in_flight == 0
 
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        runner.run(main())
+    run_loop(main())
 
 
 def test_health_and_quick_rows_are_answered_while_slow_batches_run(positive_model: Path) -> None:

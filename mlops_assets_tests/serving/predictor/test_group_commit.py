@@ -1,54 +1,48 @@
-"""Answers that wait for the next ones: together in the log, sent in order, and never kept back."""
+"""Answers of one turn of the event loop: one write, sent in order, and never kept back."""
 
 import asyncio
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mlops_assets.modeling.manifest import read_manifest
 from mlops_assets.serving.prediction_log.segments import list_segments, read_records
+from mlops_assets.serving.predictor import group_commit
 from mlops_assets.serving.predictor.group_commit import GroupCommit
 from mlops_assets.serving.predictor.log import PredictionLog
-from mlops_assets.serving.predictor.metrics import EVENT_LOOP, SERVER_THREAD
 from mlops_assets.serving.predictor.settings import PredictorSettings
-from mlops_assets.serving.protocol.patience import Patience
-
-NEVER = 1e9
 
 
-class Body:
-    """One that somebody waits for."""
+class Stand:
+    """A log, what was written by each call, and what became of each answer."""
 
-    def give_up(self) -> None:
-        raise AssertionError("nobody is that patient here")
+    def __init__(self, log: PredictionLog, error: OSError | None = None, *, full: bool = False):
+        self.writes: list[tuple[bytes, ...]] = []
+        self.events: list[str] = []
+        self._log, self._error, self._full = log, error, full
+        self.commit = GroupCommit(self._append)
 
+    def _append(self, *records: bytes) -> bool:
+        self.writes.append(records)
+        if self._error is not None:
+            raise self._error
+        return not self._full and self._log.append(*records)
 
-class Sent:
-    """What became of answers, and in which thread."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, str, int]] = []
-
-    def answer(self, name: str) -> "Answer":
-        return Answer(self, name)
-
-    @property
-    def names(self) -> list[str]:
-        return [name for name, _, _ in self.events]
+    def send(self, *names: str) -> None:
+        for name in names:
+            answer = Answer(self.events, name)
+            self.commit.send_soon(answer, name.encode(), asyncio.get_running_loop())
 
 
 class Answer:
-    def __init__(self, sent: Sent, name: str) -> None:
-        self._sent, self._name = sent, name
+    def __init__(self, events: list[str], name: str) -> None:
+        self._events, self._name = events, name
 
-    def send_logged(self, thread: int, *, is_logged: bool) -> None:
-        how = "logged" if is_logged else "dropped"
-        self._sent.events.append((self._name, how, thread))
+    def send_logged(self, *, is_logged: bool) -> None:
+        self._events.append(f"{self._name} {'logged' if is_logged else 'dropped'}")
 
-    def fail(self, thread: int) -> None:
-        self._sent.events.append((self._name, "failed", thread))
+    def fail(self) -> None:
+        self._events.append(f"{self._name} failed")
 
 
 @pytest.fixture
@@ -57,83 +51,58 @@ def log(tmp_path: Path, positive_model: Path) -> PredictionLog:
     return PredictionLog(settings, read_manifest(positive_model))
 
 
-def in_loop(run: Callable[[asyncio.AbstractEventLoop], None]) -> None:
-    """What a server's thread does beside a running loop."""
-
-    async def main() -> None:
-        await asyncio.to_thread(run, asyncio.get_running_loop())
-
-    asyncio.run(main())
-
-
 def logged(folder: Path) -> list[bytes]:
     (segment,) = list_segments(folder)
     return read_records(segment)[0][1:]
 
 
-def test_an_answer_goes_out_at_once_when_no_other_is_about_to_follow(
+def test_answers_of_one_turn_are_logged_by_one_write_and_sent_in_its_end(
     tmp_path: Path, log: PredictionLog
 ) -> None:
-    sent, patience = Sent(), Patience()
-    commit = GroupCommit(log, patience)
+    stand = Stand(log)
 
-    def run(loop: asyncio.AbstractEventLoop) -> None:
-        patience.begin(Body(), loop)
-        time.sleep(0.002)  # whose body is slow
-        for name in "ab":
-            commit.send_soon(sent.answer(name), name.encode(), loop)
-            assert sent.events[-1] == (name, "logged", SERVER_THREAD)
+    async def main() -> None:
+        for names in ("abc", "d"):
+            before = list(stand.events)
+            stand.send(*names)
+            assert stand.events == before
+            assert stand.commit.n_waiting == len(names)
+            await asyncio.sleep(0)
+            assert stand.events == [*before, *(f"{name} logged" for name in names)]
 
-    in_loop(run)
-    commit.send_now(sent.answer("c"), b"c")
-    assert sent.events[-1] == ("c", "logged", EVENT_LOOP)
-    assert logged(tmp_path / "log") == [b"a", b"b", b"c"]
+    asyncio.run(main())
+    assert stand.writes == [(b"a", b"b", b"c"), (b"d",)]
+    assert logged(tmp_path / "log") == [b"a", b"b", b"c", b"d"]
 
 
-def test_answers_wait_for_others_but_only_two_of_them(
-    tmp_path: Path, log: PredictionLog, monkeypatch: pytest.MonkeyPatch
+def test_nobody_waits_for_more_than_a_few(
+    log: PredictionLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlops_assets.serving.predictor.group_commit._SOON_SECONDS", NEVER)
-    monkeypatch.setattr("mlops_assets.serving.predictor.group_commit._LOOK_SECONDS", NEVER)
-    sent, patience = Sent(), Patience()
-    commit = GroupCommit(log, patience)
+    monkeypatch.setattr(group_commit, "_MOST", 3)
+    stand = Stand(log)
 
-    def run(loop: asyncio.AbstractEventLoop) -> None:
-        patience.begin(body := Body(), loop)
-        for name in "abc":
-            assert sent.events == []
-            commit.send_soon(sent.answer(name), name.encode(), loop)
-        assert sent.names == ["a", "b", "c"]
-        commit.send_soon(sent.answer("d"), b"d", loop)
-        patience.end(body)
-        assert sent.names == ["a", "b", "c"]
-        commit.send_soon(sent.answer("e"), b"e", loop)
-        assert sent.names == ["a", "b", "c", "d", "e"]
+    async def main() -> None:
+        stand.send(*"abcde")
+        assert stand.writes == [(b"a", b"b", b"c")]
+        await asyncio.sleep(0)
 
-    in_loop(run)
-    assert logged(tmp_path / "log") == [b"a", b"b", b"c", b"d", b"e"]
+    asyncio.run(main())
+    assert stand.writes == [(b"a", b"b", b"c"), (b"d", b"e")]
+    assert stand.commit.n_waiting == 0
 
 
-def test_an_answer_is_sent_soon_when_the_one_it_waits_for_does_not_come(
-    tmp_path: Path, log: PredictionLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mlops_assets.serving.predictor.group_commit._SOON_SECONDS", NEVER)
-    sent, patience = Sent(), Patience()
-    commit = GroupCommit(log, patience)
+def test_what_waits_can_be_sent_before_the_turn_ends(log: PredictionLog) -> None:
+    stand = Stand(log)
 
-    def run(loop: asyncio.AbstractEventLoop) -> None:
-        patience.begin(Body(), loop)
-        for name in "abc":
-            commit.send_soon(sent.answer(name), name.encode(), loop)
-            deadline = time.monotonic() + 10
-            while name not in sent.names:
-                assert time.monotonic() < deadline
-                time.sleep(0.001)
-            time.sleep(0.03)  # longer than anybody looks whether one waits
+    async def main() -> None:
+        stand.send("a")
+        stand.commit.commit()
+        assert stand.events == ["a logged"]
+        stand.commit.commit()
+        await asyncio.sleep(0)
 
-    in_loop(run)
-    assert sent.events == [(name, "logged", EVENT_LOOP) for name in "abc"]
-    assert logged(tmp_path / "log") == [b"a", b"b", b"c"]
+    asyncio.run(main())
+    assert stand.writes == [(b"a",)]
 
 
 @pytest.mark.parametrize(
@@ -144,23 +113,13 @@ def test_an_answer_is_sent_soon_when_the_one_it_waits_for_does_not_come(
     ],
 )
 def test_all_that_waited_are_told_what_became_of_their_records(
-    log: PredictionLog, monkeypatch: pytest.MonkeyPatch, error: OSError | None, how: str
+    log: PredictionLog, error: OSError | None, how: str
 ) -> None:
-    monkeypatch.setattr("mlops_assets.serving.predictor.group_commit._SOON_SECONDS", NEVER)
-    sent, patience = Sent(), Patience()
-    commit = GroupCommit(log, patience)
+    stand = Stand(log, error, full=error is None)
 
-    def append(*_records: bytes) -> bool:
-        if error is not None:
-            raise error
-        return False
+    async def main() -> None:
+        stand.send(*"abc")
+        await asyncio.sleep(0)
 
-    monkeypatch.setattr(log, "append", append)
-
-    def run(loop: asyncio.AbstractEventLoop) -> None:
-        patience.begin(Body(), loop)
-        for name in "abc":
-            commit.send_soon(sent.answer(name), name.encode(), loop)
-
-    in_loop(run)
-    assert sent.events == [(name, how, SERVER_THREAD) for name in "abc"]
+    asyncio.run(main())
+    assert stand.events == [f"{name} {how}" for name in "abc"]

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from mlops_assets.serving.gateway.http_body import Body
+from mlops_assets.serving.http_server.body import Body
 from mlops_assets.serving.protocol.http import Reply, TextHeaders
 from mlops_assets.serving.protocol.rsgi import HeaderValues
 

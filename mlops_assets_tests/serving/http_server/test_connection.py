@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.serving.gateway.http_connection import HttpConnection
+from mlops_assets.serving.http_server.connection import HttpConnection
 from mlops_assets.serving.protocol.rsgi import Exchange, Scope
 from mlops_assets_tests.serving.effort import scaled
 

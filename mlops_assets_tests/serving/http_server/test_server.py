@@ -1,4 +1,4 @@
-"""The gateway's HTTP server on its own: order, limits, ends, and callers who do as they like."""
+"""The HTTP server on its own: order, limits, ends, and callers who do as they like."""
 
 import asyncio
 import gc
@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from mlops_assets.serving.eager import Arrival
-from mlops_assets.serving.gateway import http_connection, http_server
-from mlops_assets.serving.gateway.http_server import HttpServer
+from mlops_assets.serving.http_server import connection as http_connection
+from mlops_assets.serving.http_server import server as http_server
+from mlops_assets.serving.http_server.arrival import Arrival
+from mlops_assets.serving.http_server.server import HttpServer
 from mlops_assets.serving.protocol.patience import Patience
 from mlops_assets.serving.protocol.refusal import RequestError
 from mlops_assets.serving.protocol.rsgi import Exchange, Scope

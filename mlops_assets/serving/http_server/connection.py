@@ -11,15 +11,14 @@ from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 import httptools
 
-from mlops_assets.serving.eager import EagerApp
-from mlops_assets.serving.gateway.http_body import Body
-from mlops_assets.serving.gateway.http_request import Request, RequestHead
+from mlops_assets.serving.http_server.arrival import HttpApp
+from mlops_assets.serving.http_server.body import Body
+from mlops_assets.serving.http_server.request import Request, RequestHead
 from mlops_assets.serving.protocol.http import Reply, TextHeaders, json_reply
-from mlops_assets.serving.protocol.rsgi import Exchange, Scope
 
 _LOG = logging.getLogger(__name__)
 _MOST_HEADERS = 100
@@ -32,13 +31,6 @@ _LEAVE_SECONDS = 2.0
 _LEAVE_BYTES = 16_000_000
 _CLOSE = ("connection", "close")
 _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n" for s in HTTPStatus}
-
-
-class HttpApp(EagerApp, Protocol):
-    """What answers."""
-
-    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
-        """A request that was not taken early."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -342,7 +334,7 @@ def _refusal_of(error: httptools.HttpParserError) -> Reply:
     if isinstance(cause, httptools.HttpParserError):
         return json_reply({"error": f"expected HTTP/1.1: {cause}"}, 400)
     _LOG.error("a request could not be read", exc_info=cause)
-    return json_reply({"error": "the gateway failed on this request"}, 500)
+    return json_reply({"error": "the server failed on this request; see its log"}, 500)
 
 
 def _head_too_large() -> Reply:
