@@ -1,11 +1,14 @@
 """Throughput and latency of the predictor beside stock KServe and a bare handler.
 
 One run, one machine, the same models and one client (`serving_client.py`) for all servers. The
-servers of a model run at the same time and are asked in turns of a third of a second, every other
-round in the opposite order, so that whatever else the machine does hurts all alike; a ratio is the
-median of the ratios of the turns of one round. Client and server share the processors: on two cores
-neither has one to itself. The processor time of a request (all threads of the server) hardly
-depends on what else runs; no limit goes by it. Takes about 6 minutes, `--quick` 2.
+servers of a model run at the same time; in each round the client asks them by turns of a tenth of
+a second, every other time in the opposite order, so that whatever else the machine does hurts all
+alike. There are three processes of each: at one connection a server answers a tenth more or less
+than its twin, by where the system happened to place it. Stock KServe and a shadow have rounds of
+their own: a turn would be over before the first has answered, and a mirror works on when its turn
+is over. A ratio is the median of the ratios of the rounds. Client and server share the processors:
+on two cores neither has one to itself. The processor time of a request (all threads of the server)
+hardly depends on what else runs; no limit goes by it. Takes about 12 minutes, `--quick` 3.
 Limits:
 
 - at least 40 times the throughput of stock KServe with scikit-learn: forest, 8 connections, batch 1
@@ -58,13 +61,14 @@ SLOW_KINDS = ["stock-sklearn", "stock-onnx"]
 KINDS = ["bare", "ours", "ours+log", "bare-asgi"]
 GATEWAY_CELLS = [(1, 1), (8, 1)]
 PAUSE_SECONDS = 0.005
+N_TWINS = 3
 STOCK_EVERY = 3  # rounds: it is so slow that few turns tell
 HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One turn."""
+    """One server in one round."""
 
     per_second: float
     p50_ms: float
@@ -157,24 +161,26 @@ def cpu_seconds(pid: int) -> float:
     return total_ns / 1e9
 
 
-def take_turn(
-    server: Running, body: Path, n: int, seconds: float, pause_seconds: float | None = None
-) -> Cell:
-    """One turn, with the client in a process of its own."""
-    port, pid = server
-    before = cpu_seconds(pid)
-    command = [sys.executable, str(HERE / "serving_client.py"), str(port), "/v1/models/m:predict"]
+def take_turns(
+    servers: list[Running], body: Path, n: int, seconds: float, pause_seconds: float | None = None
+) -> list[Cell]:
+    """One round, with the client in a process of its own: so many seconds for each server."""
+    before = [cpu_seconds(pid) for _, pid in servers]
+    ports = ",".join(str(port) for port, _ in servers)
+    command = [sys.executable, str(HERE / "serving_client.py"), ports, "/v1/models/m:predict"]
     command += [str(body), str(n), str(seconds)]
     if pause_seconds is not None:
         command.append(str(pause_seconds))
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    cpu_us = (cpu_seconds(pid) - before) / found.pop("n_answers") * 1e6
-    return Cell(**found, cpu_us=cpu_us)
+    cells = []
+    for found, (_, pid), started in zip(json.loads(done.stdout), servers, before, strict=True):
+        cpu_us = (cpu_seconds(pid) - started) / found.pop("n_answers") * 1e6
+        cells.append(Cell(**found, cpu_us=cpu_us))
+    return cells
 
 
 class Results:
-    """The turns of every server and cell of one model, in the order in which they were taken."""
+    """The rounds of every server and cell of one model, in their order."""
 
     def __init__(self) -> None:
         self.turns: dict[Key, list[Cell]] = {}
@@ -187,48 +193,73 @@ class Results:
 
     def ratio(self, kind: str, to: str, n: int, batch: int, value: str = "per_second") -> float:
         ours, theirs = self.turns[kind, n, batch], self.turns[to, n, batch]
-        pairs = zip(ours, theirs[:: 1 if len(ours) == len(theirs) else STOCK_EVERY], strict=True)
+        step = 1 if len(ours) == len(theirs) else STOCK_EVERY * N_TWINS
+        pairs = zip(ours, theirs[::step], strict=True)
         return float(np.median([getattr(a, value) / getattr(b, value) for a, b in pairs]))
 
 
 def measure_model(
-    model: Packaged, kinds: list[str], folder: Path, seconds: float, rounds: int
+    model: Packaged, folder: Path, seconds: float, rounds: int, *, with_stock: bool
 ) -> tuple[Results, dict[str, float]]:
     """Every cell of every server, taking turns; and how far ours is from scikit-learn."""
     results = Results()
     bodies = {batch: model.write_body(batch) for _, batch in CELLS}
     with contextlib.ExitStack() as servers:
-        running = {kind: servers.enter_context(running_kind(kind, model, folder)) for kind in kinds}
+        slow = {
+            kind: servers.enter_context(running_kind(kind, model, folder))
+            for kind in (SLOW_KINDS if with_stock else [])
+        }
+        fast: list[Running] = []
+        for twin in range(N_TWINS):
+            (folder / str(twin)).mkdir()
+            fast += [
+                servers.enter_context(running_kind(kind, model, folder / str(twin)))
+                for kind in KINDS
+            ]
         for number in range(rounds):
-            turns = [kind for kind in kinds if kind not in SLOW_KINDS or number % STOCK_EVERY == 0]
             for n, batch in CELLS:
-                for kind in turns if number % 2 else reversed(turns):
-                    turn = seconds * 2 if kind in SLOW_KINDS else seconds
-                    results.add(kind, n, batch, take_turn(running[kind], bodies[batch], n, turn))
-        differences = compare_answers(model, running["ours"][0])
+                cells = take_turns(fast, bodies[batch], n, seconds)
+                for kind, cell in zip(KINDS * N_TWINS, cells, strict=True):
+                    results.add(kind, n, batch, cell)
+                for kind in slow if number % STOCK_EVERY == 0 else {}:
+                    (cell,) = take_turns([slow[kind]], bodies[batch], n, seconds * 2)
+                    results.add(kind, n, batch, cell)
+        differences = compare_answers(model, fast[KINDS.index("ours")][0])
     return results, differences
 
 
 def measure_gateway(model: Packaged, folder: Path, seconds: float, rounds: int) -> Results:
-    """The gateway beside the predictor, and with a shadow beside without."""
+    """The gateway beside the predictor."""
     results = Results()
     body = model.write_body(1)
     with contextlib.ExitStack() as servers:
         running = {
             "ours+log": servers.enter_context(running_kind("ours+log", model, folder)),
             "gateway": servers.enter_context(running_gateway(model, folder, shadow=False)),
-            "gateway+shadow": servers.enter_context(running_gateway(model, folder, shadow=True)),
+        }
+        for _ in range(rounds):
+            for n, batch in GATEWAY_CELLS:
+                cells = take_turns(list(running.values()), body, n, seconds)
+                for kind, cell in zip(running, cells, strict=True):
+                    results.add(kind, n, batch, cell)
+    return results
+
+
+def measure_shadow(model: Packaged, folder: Path, seconds: float, rounds: int) -> Results:
+    """The gateway with a shadow beside one without."""
+    results = Results()
+    body = model.write_body(1)
+    with contextlib.ExitStack() as servers:
+        running = {
+            kind: servers.enter_context(running_gateway(model, folder, shadow=shadow))
+            for kind, shadow in (("gateway", False), ("gateway+shadow", True))
         }
         for number in range(rounds):
-            order = list(running)[:: -1 if number % 2 else 1]
-            for n, batch in GATEWAY_CELLS:
-                for kind in order:
-                    results.add(kind, n, batch, take_turn(running[kind], body, n, seconds))
-            for kind in order:
-                if kind == "ours+log":
-                    continue
-                turn = take_turn(running[kind], body, 1, seconds * 2, PAUSE_SECONDS)
-                results.add(f"{kind}, paced", 1, 1, turn)
+            for kind in list(running)[:: -1 if number % 2 else 1]:
+                (cell,) = take_turns([running[kind]], body, 1, seconds)
+                results.add(kind, 1, 1, cell)
+                (cell,) = take_turns([running[kind]], body, 1, seconds * 2, PAUSE_SECONDS)
+                results.add(f"{kind}, paced", 1, 1, cell)
     return results
 
 
@@ -263,6 +294,11 @@ def check_gateway(found: Results) -> Limits:
         more = found.middle("gateway", n, batch, "p99_ms")
         more -= found.middle("ours+log", n, batch, "p99_ms")
         limits.append((f"p99 gateway - predictor ≤ 2 ms: {n} conn.", f"{more:.2f} ms", more <= 2))
+    return limits
+
+
+def check_shadow(found: Results) -> Limits:
+    limits = []
     for kind in ("", ", paced"):
         for value in ("p50_ms", "p99_ms"):
             without = [getattr(cell, value) for cell in found.turns[f"gateway{kind}", 1, 1]]
@@ -294,17 +330,17 @@ def show(console: Console, name: str, found: Results) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=0.35, help="length of one turn")
-    parser.add_argument("--rounds", type=int, default=15, help="turns of every cell")
+    parser.add_argument("--seconds", type=float, default=0.4, help="for each server in a round")
+    parser.add_argument("--rounds", type=int, default=6, help="of every cell")
     parser.add_argument(
-        "--quick", action="store_true", help="4 rounds of 0.25 s, stock KServe for the forest only"
+        "--quick", action="store_true", help="2 rounds of 0.2 s, stock KServe for the forest only"
     )
     parser.add_argument("--models", nargs="*", default=list(PACKAGERS), choices=list(PACKAGERS))
     parser.add_argument("--skip-stock", action="store_true", help="leave stock KServe out")
     parser.add_argument("--skip-gateway", action="store_true", help="leave the gateway out")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.seconds, arguments.rounds = 0.25, 4
+        arguments.seconds, arguments.rounds = 0.2, 2
     console = Console(width=None if sys.stdout.isatty() else 150)
     limits: Limits = []
     with tempfile.TemporaryDirectory() as name:
@@ -314,9 +350,8 @@ def main() -> int:
             models[one] = PACKAGERS[one](Path(name) / one)
         for one, model in models.items():
             stock = not arguments.skip_stock and (one == "forest" or not arguments.quick)
-            kinds = [*KINDS, *SLOW_KINDS] if stock else KINDS
             found, differences = measure_model(
-                model, kinds, Path(name) / one, arguments.seconds, arguments.rounds
+                model, Path(name) / one, arguments.seconds, arguments.rounds, with_stock=stock
             )
             show(console, one, found)
             limits += check_model(one, found, differences)
@@ -324,9 +359,14 @@ def main() -> int:
                 limits += check_stock(found)
         if "forest" in models and not arguments.skip_gateway:
             folder = Path(name) / "forest"
-            found = measure_gateway(models["forest"], folder, arguments.seconds, arguments.rounds)
+            rounds = arguments.rounds * N_TWINS
+            found = measure_gateway(models["forest"], folder, arguments.seconds, rounds)
             show(console, "forest, through the gateway", found)
             limits += check_gateway(found)
+            (folder / "shadow").mkdir()
+            found = measure_shadow(models["forest"], folder / "shadow", arguments.seconds, rounds)
+            show(console, "forest, with a shadow", found)
+            limits += check_shadow(found)
     verdict = Table("limit", "found", "")
     for limit, text, holds in limits:
         verdict.add_row(limit, text, "ok" if holds else "MISSED")

@@ -42,7 +42,7 @@ def desk(positive_model: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 def test_answers_of_one_turn(desk: Desk, bodies: list[bytes], at_once: list[bool]) -> None:
     exchanges = [Exchange(body) for body in bodies]
 
-    def statuses() -> list[int | None]:
+    def statuses() -> list[object]:
         return [exchange.answer and exchange.answer.status for exchange in exchanges]
 
     async def main() -> None:
