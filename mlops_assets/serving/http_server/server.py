@@ -5,6 +5,7 @@ one for each answer. Where a processor has nothing else to do that takes longer 
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
@@ -19,6 +20,7 @@ _MOST_CONNECTIONS = 4_096  # above it new callers wait
 _BACKLOG = 1_024
 _SWEEP_SECONDS = 1.0
 _RETRY_SECONDS = 0.1
+_PARTING_SECONDS = 5.0  # for callers to take what was answered before the end
 
 
 class HttpServer:
@@ -64,7 +66,7 @@ class HttpServer:
         return len(self._connections)
 
     async def serve(self) -> None:
-        """Answer until `stop` is called."""
+        """Answer until `stop` is called, and until what was answered has left."""
         with self._listen() as self._listening:
             self._listening.setblocking(False)
             self._look_for_callers()
@@ -72,6 +74,10 @@ class HttpServer:
                 sweeping = group.create_task(self._sweep())
                 await self._stopped.wait()
                 sweeping.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PARTING_SECONDS):
+                while self._connections:
+                    await asyncio.sleep(0.01)
 
     def stop(self) -> None:
         """Have `serve` end. At once nothing more is read; what was written still leaves."""

@@ -1,6 +1,7 @@
-"""Requests and answers on granian's own interface, RSGI: what predictions go through.
+"""Requests and answers as RSGI, granian's interface, has them: one call for each body and answer.
 
-Through ASGI the same server with the same model answers a third fewer requests.
+`http_server/` speaks it, too. Through ASGI, with its messages and tasks, a bare handler on granian
+answers a quarter fewer requests.
 """
 
 import asyncio
@@ -119,7 +120,7 @@ async def read_body(
             size += len(part)
             if size > limit:
                 raise too_long(size, limit)
-    except RuntimeError as error:  # what granian raises
+    except RuntimeError as error:  # what both servers raise
         raise RequestError(400, CUT_OFF) from error
     except asyncio.CancelledError:
         if reading.task is not None and reading.gave_up:

@@ -103,7 +103,6 @@ class Running:
         self.server = HttpServer(self.app, host="127.0.0.1", port=self.port)
         self.loop.call_later(0.01, self._listens.set)
         await self.server.serve()
-        await asyncio.sleep(0.05)  # connections end
 
     def do(self, what: Callable[[], object]) -> None:
         """Do something in the server's thread."""
