@@ -8,7 +8,7 @@ than its twin, by where the system happened to place it. Stock KServe and a shad
 their own: a turn would be over before the first has answered, and a mirror works on when its turn
 is over. A ratio is the median of the ratios of the rounds. Client and server share the processors:
 on two cores neither has one to itself. The processor time of a request (all threads of the server)
-hardly depends on what else runs; no limit goes by it. Takes about 12 minutes, `--quick` 3.
+hardly depends on what else runs; no limit goes by it. Takes about 11 minutes.
 Limits:
 
 - at least 40 times the throughput of stock KServe with scikit-learn: forest, 8 connections, batch 1

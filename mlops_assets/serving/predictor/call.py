@@ -166,7 +166,7 @@ class PredictionCall(Arrival):
         except RequestError as error:
             self.refuse(error)
         except Exception:  # the server must outlive a model's defect
-            self._fail()
+            self.fail()
         return True
 
     async def _answer_slowly(self) -> None:
@@ -176,9 +176,10 @@ class PredictionCall(Arrival):
         except RequestError as error:
             self.refuse(error)
         except Exception:
-            self._fail()
+            self.fail()
 
-    def _fail(self) -> None:
+    def fail(self) -> None:
+        """Say that it failed, by the exception under way: the model's, or the log's."""
         _LOG.exception("prediction %s failed", self._id)
         self._send(json_reply({"error": "the model failed on this request; see its log"}, 500))
 
@@ -248,11 +249,7 @@ class PredictionCall(Arrival):
         try:
             self._send(self._reply)
         except Exception:  # the others that were logged with it must be sent, too
-            self._fail()
-
-    def fail(self) -> None:
-        """Say that the log cannot be written, by the exception under way."""
-        self._fail()
+            self.fail()
 
     def _send(self, reply: Reply) -> None:
         desk = self._desk

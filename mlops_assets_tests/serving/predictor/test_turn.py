@@ -1,14 +1,13 @@
 """Turns of the event loop: they end in time, others are heard between them, nobody is overtaken."""
 
 import asyncio
-import time
 
 import pytest
 
 from mlops_assets.serving.predictor import turn as turns
 from mlops_assets.serving.predictor.turn import Turn
 
-SECONDS = 0.05  # of a turn, here
+SECONDS = turns._MOST_SECONDS
 
 
 class Request:
@@ -21,13 +20,22 @@ class Request:
     def take(self, body: bytes) -> None:
         if self._turn.puts_off(self, body):
             return
-        time.sleep(self._seconds)
+        turns.time.now += self._seconds  # type: ignore[attr-defined]
         self._events.append(self._name + body.decode())
 
 
+class Clock:
+    """Time that passes only in requests."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
 @pytest.fixture(autouse=True)
-def _longer_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "_MOST_SECONDS", SECONDS)
+def _time_of_requests_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "time", Clock())
 
 
 def take_all(seconds: dict[str, float], n_turns: int) -> list[str]:
