@@ -15,7 +15,10 @@ from mlops_assets.errors import ServingError
 from mlops_assets.kserve.blocks import Block, Declared, mark_of
 
 # Knative refuses these, or has its own way for them.
-_NOT_IN_PREDICTOR = ("name", "deploymentStrategy", "scaleMetric", "scaleTarget", "autoScaling")
+_NOT_IN_PREDICTOR = (
+    "name", "deploymentStrategy", "scaleMetric", "scaleTarget", "autoScaling",
+    "terminationGracePeriodSeconds",
+)  # fmt: skip
 _NOT_IN_MODEL = ("lifecycle", "startupProbe")
 _NOT_ON_SERVICE = ("serving.kserve.io/autoscalerClass",)
 

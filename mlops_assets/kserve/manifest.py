@@ -17,8 +17,11 @@ RUNTIME = "mlops-predictor"
 PORT = 8080
 
 _PROBE_PERIOD_SECONDS = 2
-# Standard mode sends traffic to a pod for a moment after it is told to stop; it drains meanwhile.
-_DRAIN_SECONDS = 10
+# Standard mode sends traffic to a pod for a moment after it is told to stop; it serves meanwhile.
+_PRE_STOP_SECONDS = 10
+# Longest until a pod's end: that, its predictor's answers in flight and callers who take them (25),
+# the last records to the sink (8), and some for a busy node. Then Kubernetes kills.
+_STOP_SECONDS = 60
 
 MODEL_VERSION = "mlops-assets/model-version"
 MODEL_DIGEST = "mlops-assets/model-digest"
@@ -84,6 +87,7 @@ def build_inference_service(
                 },
                 "labels": {"endpoint": revision_name(version)},
                 "annotations": evidence,
+                "terminationGracePeriodSeconds": _STOP_SECONDS,
                 "model": _build_model(spec, version, storage_uri, model_digest),
             }
         },
@@ -128,7 +132,7 @@ def _build_model(
         },
         "readinessProbe": {**ready, "periodSeconds": 5},
         "livenessProbe": {**live, "periodSeconds": 10, "failureThreshold": 3},
-        "lifecycle": {"preStop": {"sleep": {"seconds": _DRAIN_SECONDS}}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": _PRE_STOP_SECONDS}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
 

@@ -83,7 +83,8 @@ def test_a_canary_beside_a_version_that_kserve_does_not_share_with_is_refused(
 def test_what_knative_refuses_is_left_out_and_the_start_still_has_its_time() -> None:
     rendered = render_knative(Declared(V1), live())
     predictor = rendered["spec"]["predictor"]
-    assert not {"name", "deploymentStrategy", "scaleMetric", "scaleTarget"} & set(predictor)
+    refused = {"name", "deploymentStrategy", "scaleMetric", "terminationGracePeriodSeconds"}
+    assert not refused & set(predictor)
     model: dict[str, Any] = predictor["model"]
     assert not {"lifecycle", "startupProbe"} & set(model)
     startup = V1["spec"]["predictor"]["model"]["startupProbe"]

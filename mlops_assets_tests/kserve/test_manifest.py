@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from mlops_assets.kserve.manifest import (
     build_inference_service,
     manifest_digest,
 )
+from mlops_assets.serving.http_server.server import PARTING_SECONDS
+from mlops_assets.serving.predictor.server import SHIPPING_SECONDS
+from mlops_assets.serving.predictor.settings import PredictorSettings
 from mlops_assets.spec import EstimatorSpec, FeaturesSpec, ModelSpec, SourceSpec, TargetSpec
 from mlops_assets.spec.operations import PredictionLogSpec
 
@@ -59,6 +63,16 @@ def test_startup_probe_waits_at_least_the_ready_timeout(seconds: int, attempts: 
     )
     probe = manifest["spec"]["predictor"]["model"]["startupProbe"]
     assert probe["failureThreshold"] == attempts
+
+
+def test_a_pod_gets_longer_to_stop_than_its_predictor_and_the_rest_of_its_log_may_take() -> None:
+    predictor = build()["spec"]["predictor"]
+    serving_on = predictor["model"]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    answering = (
+        PredictorSettings(model_name="churn", model_dir=Path("model")).drain_seconds
+        + PARTING_SECONDS
+    )
+    assert serving_on + answering + SHIPPING_SECONDS < predictor["terminationGracePeriodSeconds"]
 
 
 def test_digest_depends_on_content_and_not_on_key_order() -> None:

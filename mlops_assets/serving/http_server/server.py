@@ -20,7 +20,7 @@ _MOST_CONNECTIONS = 4_096  # above it new callers wait
 _BACKLOG = 1_024
 _SWEEP_SECONDS = 1.0
 _RETRY_SECONDS = 0.1
-_PARTING_SECONDS = 5.0  # for callers to take what was answered before the end
+PARTING_SECONDS = 5.0  # for callers to take what was answered before the end
 
 
 class HttpServer:
@@ -75,7 +75,7 @@ class HttpServer:
                 await self._stopped.wait()
                 sweeping.cancel()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PARTING_SECONDS):
+            async with asyncio.timeout(PARTING_SECONDS):
                 while self._connections:
                     await asyncio.sleep(0.01)
 

@@ -29,7 +29,7 @@ from mlops_assets.serving.server import drain, on_stop, run_loop
 _LOG = logging.getLogger(__name__)
 _EXIT_REFUSED = 2
 _RESPAWN_SECONDS = 1.0
-_SHIPPING_SECONDS = 8.0  # longer than the shipper takes to say farewell
+SHIPPING_SECONDS = 8.0  # longer than the shipper takes to say farewell
 # Clients with open connections get this long to see `connection: close` on an answer.
 _FAREWELL_SECONDS = 0.2
 
@@ -221,7 +221,7 @@ def _fork_shipper(settings: PredictorSettings) -> int:
 def _end_shipper(pid: int) -> None:
     """Let it ship what is left, and kill it when it takes too long."""
     os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _SHIPPING_SECONDS
+    deadline = time.monotonic() + SHIPPING_SECONDS
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
