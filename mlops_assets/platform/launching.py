@@ -82,17 +82,30 @@ def launch_and_follow(
 
 
 class GraphqlRuns:
-    """`RunClient` over a webserver's GraphQL."""
+    """`RunClient` over a webserver's GraphQL.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: Of Dagster's pages.
+        token_command: Shell command that prints the token to show there; None shows none.
+
+    Raises:
+        PlatformError: the address is none, or no token may be shown there.
+    """
+
+    def __init__(self, url: str, token_command: str | None = None) -> None:
         from dagster_graphql import DagsterGraphQLClient
+
+        from mlops_assets.platform.dagster_token import TokenCommand
 
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise PlatformError(f"{url}: expected the address of Dagster's pages, http(s)://…")
         self._url = url
         self._client = DagsterGraphQLClient(
-            parts.hostname, port_number=parts.port, use_https=parts.scheme == "https"
+            parts.hostname,
+            port_number=parts.port,
+            use_https=parts.scheme == "https",
+            auth=TokenCommand(token_command, url) if token_command else None,
         )
 
     def launch(
@@ -120,11 +133,21 @@ class GraphqlRuns:
                 )
             )
         except Exception as error:  # of the client, of GraphQL, of the connection
-            raise PlatformError(f"{self._url}: {model} cannot be launched: {error}") from error
+            reason = _reason(error)
+            raise PlatformError(f"{self._url}: {model} cannot be launched: {reason}") from error
 
     def status(self, run_id: str) -> str:
         """Where a run stands."""
         try:
             return str(self._client.get_run_status(run_id).value)
         except Exception as error:  # of the client, of GraphQL, of the connection
-            raise PlatformError(f"{self._url}: run {run_id}: {error}") from error
+            raise PlatformError(f"{self._url}: run {run_id}: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The first cause: the client's own words are the query that it sent."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if type(error).__name__ == "TransportProtocolError":
+        return "a page answered, not GraphQL; behind a login, give a command that prints a token"
+    return str(error)

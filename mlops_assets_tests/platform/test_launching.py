@@ -1,5 +1,9 @@
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -88,3 +92,59 @@ def test_an_address_that_is_none_and_one_that_does_not_answer_are_told() -> None
     shown = CliRunner().invoke(app, ["launch", "toy", "--dagster-url", url])
     assert isinstance(shown.exception, PlatformError)
     assert url in str(shown.exception)
+
+
+class Login(BaseHTTPRequestHandler):
+    """Whoever shows no token is led to a page; whoever shows one is not let in."""
+
+    tokens: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        token = self.headers["authorization"]
+        if token is None:
+            self.send_response(302)
+            self.send_header("location", "/login")
+        else:
+            self.tokens.append(token)
+            self.send_response(403)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>Who are you?</html>")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def login() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Login)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_login_in_the_way_is_told_in_few_words(login: str) -> None:
+    with pytest.raises(PlatformError) as told:
+        GraphqlRuns(login).launch("toy")
+    expected = "a page answered, not GraphQL; behind a login, give a command that prints a token"
+    assert str(told.value) == f"{login}: toy cannot be launched: {expected}"
+
+
+def test_what_the_command_prints_is_shown_there(login: str) -> None:
+    Login.tokens.clear()
+    with pytest.raises(PlatformError, match=r"toy cannot be launched: 403 Client Error"):
+        GraphqlRuns(login, "echo a.b.c").launch("toy")
+    assert Login.tokens == ["Bearer a.b.c"]
+
+
+def test_a_command_without_a_token_is_told_with_its_words(login: str) -> None:
+    with pytest.raises(PlatformError, match=r"toy cannot be launched: .* ended with 3: who am I"):
+        GraphqlRuns(login, "echo who am I >&2; exit 3").launch("toy")
