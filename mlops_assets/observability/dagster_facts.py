@@ -38,7 +38,7 @@ def _read_runs(instance: dg.DagsterInstance, now: datetime) -> Iterator[Sample]:
         wanted = run.tags.get(_WILL_RETRY) == "true" and run.tags.get(_RETRY) is None
         n_lost += run.status is dg.DagsterRunStatus.FAILURE and wanted and is_due
     for (job, status), n in sorted(counts.items()):
-        yield sample("mlops_runs_last_day", n, job=job, status=status)
+        yield sample("mlops_runs_last_day", n, dagster_job=job, status=status)
     yield sample("mlops_run_retries_lost", n_lost)
 
 

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 Labels = tuple[tuple[str, str], ...]
+TARGET_LABELS = frozenset({"job", "instance", "namespace", "pod", "container", "endpoint"})
+"""What a PodMonitor sets on every series. A metric's own label of such a name would be renamed to
+`exported_…`, and an alert that sums by it would count all scrapes of one monitor together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,11 @@ class Sample:
 
 
 def sample(metric: str, value: float, **labels: str) -> Sample:
-    """A sample; its metric must be one of `METRICS`."""
+    """A sample; its metric must be one of `METRICS`, its labels none of `TARGET_LABELS`."""
+    if TARGET_LABELS & labels.keys():
+        raise ValueError(
+            f"{metric}: Prometheus sets {sorted(TARGET_LABELS & labels.keys())} itself"
+        )
     return Sample(metric, value, tuple(labels.items()))
 
 

@@ -116,8 +116,9 @@ MODELS = (
 
 RUNS = (
     Alert(
-        "RunsFailing", 'sum by (job) (mlops_runs_last_day{status="FAILURE"}) >= 3', "0m", "ticket",
-        "{{ $labels.job }}: {{ $value }} runs failed within a day",
+        "RunsFailing",
+        'max by (dagster_job) (mlops_runs_last_day{status="FAILURE"}) >= 3', "0m", "ticket",
+        "{{ $labels.dagster_job }}: {{ $value }} runs failed within a day",
     ),
     Alert(
         "RunRetryLost", "mlops_run_retries_lost > 0", "10m", "ticket",

@@ -193,7 +193,7 @@ def test_failed_runs_lost_retries_and_the_queue_are_counted(instance: dg.Dagster
     now = datetime.now(UTC)
     assert told(read_dagster(instance, now))["mlops_run_retries_lost"] == 0  # its child may come
     found = told(read_dagster(instance, now + timedelta(minutes=6)))
-    assert found['mlops_runs_last_day{job="training",status="FAILURE"}'] == 2
+    assert found['mlops_runs_last_day{dagster_job="training",status="FAILURE"}'] == 2
     assert found["mlops_run_retries_lost"] == 1
     assert (found["mlops_runs_queued"], found["mlops_run_longest_wait_seconds"]) == (0, 0)
 
@@ -237,6 +237,11 @@ def test_a_source_that_fails_is_told_and_takes_no_other_with_it() -> None:
     assert 'mlops_source_up{source="b"} 1' in lines
     assert "mlops_runs_queued 2" in lines
     assert "mlops_runs_queued 1" not in lines
+
+
+def test_a_label_that_prometheus_sets_itself_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="Prometheus sets"):
+        sample("mlops_runs_last_day", 1, job="training")
 
 
 def test_a_name_without_a_meaning_is_a_mistake() -> None:

@@ -11,7 +11,7 @@ import promql_parser
 import pytest
 import yaml
 
-from mlops_assets.observability.facts import METRICS
+from mlops_assets.observability.facts import METRICS, TARGET_LABELS
 from mlops_assets.observability.manifests import build_files
 from mlops_assets.observability.rules import ALERTS, RECORDINGS
 from mlops_assets_tests.serving.running import (
@@ -102,16 +102,31 @@ def test_the_names_are_found_in_nested_expressions() -> None:
     assert set(metrics_of(promql_parser.parse(nested))) == {"a_bucket", "b"}
 
 
-def test_every_metric_is_one_that_a_server_tells(positive_model: Path, tmp_path: Path) -> None:
-    log = ("--log-dir", str(tmp_path / "log"), "--log-sink", "http://127.0.0.1:9")
+@pytest.fixture(scope="module")
+def told_by_servers(positive_model: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The metrics of a predictor and of a sink."""
+    home = tmp_path_factory.mktemp("home")
+    log = ("--log-dir", str(home / "log"), "--log-sink", "http://127.0.0.1:9")
     with running_predictor(positive_model, *log) as url:
-        told = names_in(httpx.get(f"{url}/metrics", trust_env=False).text)
+        text = httpx.get(f"{url}/metrics", trust_env=False).text
     port = find_free_port()
     with running_module(
-        "mlops_assets.serving.sink", f"--home={tmp_path / 'sink'}", f"--port={port}"
+        "mlops_assets.serving.sink", f"--home={home / 'sink'}", f"--port={port}"
     ) as process:
         wait_for(f"http://127.0.0.1:{port}/health", process)
-        told |= names_in(httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text)
+        return text + httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+
+
+def test_no_label_is_one_that_a_monitor_renames(told_by_servers: str) -> None:
+    labels = set(re.findall(r'[{,](\w+)="', told_by_servers))
+    assert "model_name" in labels
+    assert not labels & TARGET_LABELS  # of the exporter: test_facts.py
+    monitors = list(yaml.safe_load_all(build_files()["monitors.yaml"]))
+    assert {each["kind"] for each in monitors} == {"PodMonitor"}  # a ServiceMonitor sets more
+
+
+def test_every_metric_is_one_that_a_server_tells(told_by_servers: str) -> None:
+    told = names_in(told_by_servers)
     told |= set(METRICS)  # the exporter cannot tell another one: test_facts.py
     told |= {recording.name for recording in RECORDINGS}
     unknown = {name: place for name, place in used().items() if name not in told | set(FOREIGN)}
