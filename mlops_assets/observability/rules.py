@@ -39,7 +39,17 @@ class Alert:
 
 
 _OURS = 'namespace=~"mlops|mlops-models"'
+_CERTIFIED = '"mlops|mlops-models|kserve"'  # kserve: of its webhook and of its gateway
 _BY_VERSION = "model_name, model_version"
+
+
+def _certificates(metric: str, condition: str = "") -> str:
+    """A metric about our certificates. cert-manager tells their namespace as `namespace`, which a
+    monitor without honorLabels, as its own are, turns into `exported_namespace`."""
+    either = ("namespace", "exported_namespace")
+    found = (f"{metric}{{{name}=~{_CERTIFIED}{condition}}}" for name in either)
+    return f"max by (namespace, exported_namespace, name) ({' or '.join(found)})"
+
 
 RECORDINGS = (
     Recording(
@@ -177,12 +187,14 @@ LOG = (
 CLUSTER = (
     Alert(
         "CertificateExpires",
-        f"certmanager_certificate_expiration_timestamp_seconds{{{_OURS}}} - time() < 604800",
+        _certificates("certmanager_certificate_expiration_timestamp_seconds")
+        + " - time() < 604800",
         "1h", "ticket", "certificate {{ $labels.name }} ends within a week and was not renewed",
     ),
     Alert(
         "CertificateNotReady",
-        f'certmanager_certificate_ready_status{{{_OURS}, condition="False"}} == 1', "15m", "page",
+        _certificates("certmanager_certificate_ready_status", ', condition!="True"') + " == 1",
+        "15m", "page",
         "certificate {{ $labels.name }} is not valid",
     ),
     Alert(

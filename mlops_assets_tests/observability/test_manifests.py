@@ -57,17 +57,21 @@ def filled_in(expr: str) -> str:
     return re.sub(r"\$(\w+_price)", "1", expr)
 
 
-def metrics_of(node: Any) -> Iterator[str]:
-    """The names of metrics in a parsed expression."""
+def selectors_of(node: Any) -> Iterator[Any]:
+    """The selectors of metrics in a parsed expression."""
     if isinstance(node, promql_parser.VectorSelector):
-        if node.name:
-            yield node.name
+        yield node
         return
     for attribute in ("lhs", "rhs", "expr", "args", "vector_selector", "param"):
         child = getattr(node, attribute, None)
         for each in child if isinstance(child, list) else [child]:
             if each is not None and not isinstance(each, str):
-                yield from metrics_of(each)
+                yield from selectors_of(each)
+
+
+def metrics_of(node: Any) -> Iterator[str]:
+    """The names of metrics in a parsed expression."""
+    return (selector.name for selector in selectors_of(node) if selector.name)
 
 
 def used() -> dict[str, str]:
@@ -132,6 +136,21 @@ def test_every_metric_is_one_that_a_server_tells(told_by_servers: str) -> None:
     unknown = {name: place for name, place in used().items() if name not in told | set(FOREIGN)}
     assert unknown == {}
     assert set(FOREIGN) <= set(used()), "an entry of FOREIGN that nothing uses"
+
+
+def expr_of(name: str) -> str:
+    return next(alert.expr for alert in ALERTS if alert.name == name)
+
+
+@pytest.mark.parametrize("name", ["CertificateExpires", "CertificateNotReady"])
+def test_certificates_are_found_whatever_the_monitor_makes_of_their_namespace(name: str) -> None:
+    told_as = {
+        matcher.name
+        for selector in selectors_of(promql_parser.parse(expr_of(name)))
+        for matcher in selector.matchers.matchers
+        if all(re.fullmatch(matcher.value, n) for n in ("mlops", "mlops-models", "kserve"))
+    }
+    assert told_as == {"namespace", "exported_namespace"}
 
 
 def test_every_alert_has_a_heading_that_says_what_to_do() -> None:
