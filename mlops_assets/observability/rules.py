@@ -40,6 +40,7 @@ class Alert:
 
 _OURS = 'namespace=~"mlops|mlops-models"'
 _CERTIFIED = '"mlops|mlops-models|kserve"'  # kserve: of its webhook and of its gateway
+_BACKUP = 'namespace="mlops",cronjob="backup"'
 _BY_VERSION = "model_name, model_version"
 
 
@@ -204,13 +205,24 @@ CLUSTER = (
         "10m", "page", "{{ $labels.persistentvolumeclaim }} is 85 % full",
     ),
     Alert(
-        "PodsMissing", f"kube_deployment_status_replicas_unavailable{{{_OURS}}} > 0", "15m", "page",
-        "{{ $labels.deployment }}: {{ $value }} pods are not there",
+        "PodsMissing",
+        "max by (namespace, deployment)"
+        f" (kube_deployment_status_replicas_unavailable{{{_OURS}}}) > 0"
+        f" or max by (namespace, statefulset) (kube_statefulset_replicas{{{_OURS}}}"
+        f" - kube_statefulset_status_replicas_ready{{{_OURS}}}) > 0",
+        "15m", "page",
+        "{{ $labels.deployment }}{{ $labels.statefulset }}: {{ $value }} pods are not there",
     ),
     Alert(
         "PodRestarts",
         f"increase(kube_pod_container_status_restarts_total{{{_OURS}}}[1h]) > 3", "0m", "ticket",
         "{{ $labels.pod }} restarted {{ $value }} times within an hour",
+    ),
+    Alert(  # 30 h: a night, and as long as the Job may start and run late; a test compares
+        "BackupOverdue",
+        "time() - max by (namespace, cronjob) (kube_cronjob_status_last_successful_time"
+        f"{{{_BACKUP}}} or kube_cronjob_created{{{_BACKUP}}}) > 108000",
+        "15m", "ticket", "the last good backup is {{ $value | humanizeDuration }} old",
     ),
 )  # fmt: skip
 

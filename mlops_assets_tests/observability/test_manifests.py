@@ -14,6 +14,7 @@ import yaml
 from mlops_assets.observability.facts import METRICS, TARGET_LABELS
 from mlops_assets.observability.manifests import build_files
 from mlops_assets.observability.rules import ALERTS, RECORDINGS
+from mlops_assets_tests.k8s.rendering import OVERLAYS, render
 from mlops_assets_tests.serving.running import (
     find_free_port,
     running_module,
@@ -29,9 +30,13 @@ FOREIGN = {
     "certmanager_certificate_ready_status": "cert-manager",
     "container_cpu_usage_seconds_total": "kubelet (cAdvisor)",
     "container_memory_working_set_bytes": "kubelet (cAdvisor)",
+    "kube_cronjob_created": "kube-state-metrics",
+    "kube_cronjob_status_last_successful_time": "kube-state-metrics",
     "kube_deployment_status_replicas_unavailable": "kube-state-metrics",
     "kube_pod_container_resource_requests": "kube-state-metrics",
     "kube_pod_container_status_restarts_total": "kube-state-metrics",
+    "kube_statefulset_replicas": "kube-state-metrics",
+    "kube_statefulset_status_replicas_ready": "kube-state-metrics",
     "kubelet_volume_stats_available_bytes": "kubelet",
     "kubelet_volume_stats_capacity_bytes": "kubelet",
     "kubelet_volume_stats_used_bytes": "kubelet",
@@ -151,6 +156,32 @@ def test_certificates_are_found_whatever_the_monitor_makes_of_their_namespace(na
         if all(re.fullmatch(matcher.value, n) for n in ("mlops", "mlops-models", "kserve"))
     }
     assert told_as == {"namespace", "exported_namespace"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_whatever_keeps_pods_is_watched(overlay: str) -> None:
+    watched = {
+        "Deployment": "kube_deployment_status_replicas_unavailable",
+        "StatefulSet": "kube_statefulset_status_replicas_ready",
+        "CronJob": "kube_cronjob_status_last_successful_time",
+    }
+    kinds = {content["kind"] for content in render(overlay)} & {*watched, "DaemonSet"}
+    assert {watched[kind] for kind in kinds} <= used().keys()
+
+
+def test_a_backup_is_overdue_when_its_job_can_no_longer_be_on_time() -> None:
+    (job,) = (content for content in render("production") if content["kind"] == "CronJob")
+    names = {
+        matcher.name: matcher.value
+        for selector in selectors_of(promql_parser.parse(expr_of("BackupOverdue")))
+        for matcher in selector.matchers.matchers
+    }
+    assert names == {"namespace": job["metadata"]["namespace"], "cronjob": job["metadata"]["name"]}
+    spec = job["spec"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", spec["schedule"])  # once a day
+    late = spec["startingDeadlineSeconds"] + spec["jobTemplate"]["spec"]["activeDeadlineSeconds"]
+    seconds = int(expr_of("BackupOverdue").rpartition("> ")[2])
+    assert 86_400 + late <= seconds <= 86_400 + 2 * late
 
 
 def test_every_alert_has_a_heading_that_says_what_to_do() -> None:
