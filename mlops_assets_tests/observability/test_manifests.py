@@ -35,6 +35,7 @@ FOREIGN = {
     "kube_deployment_status_replicas_unavailable": "kube-state-metrics",
     "kube_pod_container_resource_requests": "kube-state-metrics",
     "kube_pod_container_status_restarts_total": "kube-state-metrics",
+    "kube_pod_status_phase": "kube-state-metrics",
     "kube_statefulset_replicas": "kube-state-metrics",
     "kube_statefulset_status_replicas_ready": "kube-state-metrics",
     "kubelet_volume_stats_available_bytes": "kubelet",
@@ -145,6 +146,24 @@ def test_every_metric_is_one_that_a_server_tells(told_by_servers: str) -> None:
 
 def expr_of(name: str) -> str:
     return next(alert.expr for alert in ALERTS if alert.name == name)
+
+
+def test_the_cost_of_a_pod_is_counted_once_and_while_it_lives() -> None:
+    boards = [(place, expr) for place, expr in expressions() if "cost.json" in place]
+    for place, expr in boards:
+        selectors = list(selectors_of(promql_parser.parse(filled_in(expr))))
+        for selector in selectors:
+            filters = {(m.name, m.value) for m in selector.matchers.matchers}
+            if selector.name.startswith("container_"):
+                assert ("container", "") in filters, place  # else its pod's sum comes on top
+        asked = [s for s in selectors if s.name == "kube_pod_container_resource_requests"]
+        phases = [s for s in selectors if s.name == "kube_pod_status_phase"]
+        assert len(asked) == len(phases), place
+        if "Price" in place:
+            resources = {
+                m.value for s in asked for m in s.matchers.matchers if m.name == "resource"
+            }
+            assert resources == {"cpu", "memory"}, place
 
 
 @pytest.mark.parametrize("name", ["CertificateExpires", "CertificateNotReady"])
