@@ -95,7 +95,7 @@ ROLLOUT = Dashboard(
         Panel("Requests by version", [(f"mlops:requests:rate5m{{{_MODEL}}}", "v{{model_version}}")], "reqps"),
         Panel("Answers that fail", [(f"mlops:errors:ratio5m{{{_MODEL}}}", "v{{model_version}}")], "percentunit"),
         Panel("Latency, 99 %", [(f"mlops:latency_seconds:p99_5m{{{_MODEL}}}", "v{{model_version}}")], "s"),
-        Panel("Waits for a person", [(f"mlops_rollout_held{{{_SERVICE}}}", "{{kind}}")], shape="stat"),
+        Panel("Waits for a person", [(f"mlops_rollout_held_seconds{{{_SERVICE}}}", "{{kind}}")], "s", "stat"),
     ),
     variables=(("service", "label_values(mlops_rollout_phase, service)"),),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """What the platform's exporter tells: facts, and their text in Prometheus' format. Pure.
 
-The names stay: alert rules and dashboards go by them (`alerts.py`, `dashboards.py`).
+The names stay: alert rules and dashboards go by them (`rules.py`, `dashboards.py`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,7 +44,7 @@ METRICS: Mapping[str, str] = {
     "mlops_rollout_is_over": "1: it ended.",
     "mlops_rollout_tick_age_seconds": "Since the last decision of a rollout that is not over.",
     "mlops_rollout_traffic_percent": "Share of the requests that a rollout wants for a role.",
-    "mlops_rollout_held": "1: it waits for a person: paused, question or edited.",
+    "mlops_rollout_held_seconds": "How long it waits for a person, by what kind of word.",
     "mlops_window_verdict": "1: the latest judged window of a model has this verdict.",
     "mlops_window_age_seconds": "Since the end of that window.",
     "mlops_window_drift_ratio": "Share of the importance that drifted in it.",

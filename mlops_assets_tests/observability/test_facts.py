@@ -98,9 +98,11 @@ def test_an_ended_rollout_counts_from_its_end_and_a_held_one_says_for_whom() -> 
     assert found['mlops_rollout_phase_seconds{service="toy-model"}'] == 60
     assert found['mlops_rollout_is_over{service="toy-model"}'] == 1
     assert len(found) == 3
-    hold = Hold(kind="question", since=NOW, reason="a drift?")
+    hold = Hold(kind="question", since=NOW - timedelta(hours=5), reason="a drift?")
     held = told(tell_rollout(rollout(hold=hold), NOW))
-    assert held['mlops_rollout_held{service="toy-model",kind="question"}'] == 1
+    assert held['mlops_rollout_held_seconds{service="toy-model",kind="question"}'] == 5 * 3600
+    asked = told(tell_rollout(rollout(phase="awaiting_approval"), NOW))
+    assert asked['mlops_rollout_held_seconds{service="toy-model",kind="approval"}'] == 3600
 
 
 def test_rollouts_are_read_from_their_store(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from mlops_assets.observability.facts import METRICS, TARGET_LABELS
 from mlops_assets.observability.manifests import build_files
-from mlops_assets.observability.rules import ALERTS, RECORDINGS
+from mlops_assets.observability.rules import ALERTS, RECORDINGS, Alert
 from mlops_assets_tests.k8s.rendering import OVERLAYS, render
 from mlops_assets_tests.serving.running import (
     find_free_port,
@@ -146,6 +146,53 @@ def test_every_metric_is_one_that_a_server_tells(told_by_servers: str) -> None:
 
 def expr_of(name: str) -> str:
     return next(alert.expr for alert in ALERTS if alert.name == name)
+
+
+def labels_of(node: Any) -> frozenset[str] | None:
+    """The labels that an expression's result has; None: all that its series have.
+
+    Only what the alerts are made of; an operand of `or` adds its own.
+    """
+    match node:
+        case promql_parser.AggregateExpr():
+            by = node.modifier
+            assert by is None or by.type == promql_parser.AggModifierType.By
+            return frozenset(by.labels if by else ())
+        case promql_parser.BinaryExpr():
+            sides = [s for s in (node.lhs, node.rhs) if not is_scalar(s)]
+            kept = [labels_of(side) for side in (sides if str(node.op) == "or" else sides[:1])]
+            return None if None in kept else frozenset().union(*(k for k in kept if k is not None))
+        case promql_parser.ParenExpr():
+            return labels_of(node.expr)
+        case promql_parser.Call() if node.func.name == "absent":
+            return frozenset()
+        case promql_parser.VectorSelector() if node.name in RECORDED:
+            return labels_of(promql_parser.parse(RECORDED[node.name]))
+        case promql_parser.Call() if node.func.name == "histogram_quantile":
+            return labels_of(node.args[1])
+        case _:
+            return None
+
+
+def is_scalar(node: Any) -> bool:
+    return isinstance(node, promql_parser.NumberLiteral) or (
+        isinstance(node, promql_parser.Call) and node.func.name == "time"
+    )
+
+
+RECORDED = {recording.name: recording.expr for recording in RECORDINGS}
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_a_new_pod_of_who_tells_it_does_not_begin_an_alerts_wait_anew(alert: Alert) -> None:
+    labels = labels_of(promql_parser.parse(alert.expr))
+    assert labels is not None, "keeps all labels"
+    of_a_pod = labels & {"pod", "instance", "container", "endpoint", "job"}
+    # A pod of the sink keeps its name; that of a pod that restarts is what the alert is about.
+    assert of_a_pod <= (
+        {"pod"} if alert.name in ("SinkLags", "SinkDiskFull", "PodRestarts") else set()
+    )
+    assert set(re.findall(r"\$labels\.(\w+)", alert.summary)) <= labels
 
 
 def test_the_cost_of_a_pod_is_counted_once_and_while_it_lives() -> None:
