@@ -38,7 +38,6 @@ from mlops_assets.monitoring.windows import Window
 from mlops_assets.notify.ledger import Ledger
 from mlops_assets.notify.notification import Delivery, Notification
 from mlops_assets.observability.dagster_facts import read_dagster
-from mlops_assets.observability.exporter import gather
 from mlops_assets.observability.facts import Facts, render, sample
 from mlops_assets.observability.model_facts import (
     read_notifications,
@@ -223,22 +222,6 @@ def test_a_silent_daemon_and_a_failed_tick_are_told(instance: dg.DagsterInstance
     assert found['mlops_tick_age_seconds{instigator="rollouts",kind="sensor"}'] == pytest.approx(
         300
     )
-
-
-def test_a_source_that_fails_is_told_and_takes_no_other_with_it() -> None:
-    def broken(now: datetime) -> Iterator[Any]:
-        yield sample("mlops_runs_queued", 1)
-        raise OSError("ordered")
-
-    def sound(_: datetime) -> Iterator[Any]:
-        yield sample("mlops_runs_queued", 2)
-
-    facts = gather({"a": broken, "b": sound}, NOW)
-    lines = render(facts).splitlines()
-    assert 'mlops_source_up{source="a"} 0' in lines
-    assert 'mlops_source_up{source="b"} 1' in lines
-    assert "mlops_runs_queued 2" in lines
-    assert "mlops_runs_queued 1" not in lines
 
 
 def test_a_label_that_prometheus_sets_itself_is_a_mistake() -> None:
