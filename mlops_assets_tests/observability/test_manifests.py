@@ -14,7 +14,9 @@ import yaml
 from mlops_assets.observability.facts import METRICS, TARGET_LABELS
 from mlops_assets.observability.manifests import build_files
 from mlops_assets.observability.rules import ALERTS, RECORDINGS, Alert
-from mlops_assets_tests.k8s.rendering import OVERLAYS, render
+from mlops_assets_tests.k8s.edges import edges_of
+from mlops_assets_tests.k8s.made_pods import predictor_pod
+from mlops_assets_tests.k8s.rendering import OVERLAYS, pods_of, render, selects
 from mlops_assets_tests.serving.running import (
     find_free_port,
     running_module,
@@ -222,6 +224,23 @@ def test_certificates_are_found_whatever_the_monitor_makes_of_their_namespace(na
         if all(re.fullmatch(matcher.value, n) for n in ("mlops", "mlops-models", "kserve"))
     }
     assert told_as == {"namespace", "exported_namespace"}
+
+
+def test_a_monitor_names_the_port_of_its_pods_and_the_edge_lets_it_through() -> None:
+    pods = [*pods_of(render("production")), predictor_pod("production")]
+    edges = [edge for edge in edges_of(render("production")) if edge.peer_namespace == "monitoring"]
+    for monitor in yaml.safe_load_all(build_files()["monitors.yaml"]):
+        (pod,) = (p for p in pods if selects(monitor["spec"]["selector"], p.labels))
+        names = {each["port"] for each in monitor["spec"]["podMetricsEndpoints"]}
+        (port,) = (
+            port["containerPort"]
+            for container in pod.containers
+            for port in container.get("ports", ())
+            if port["name"] in names
+        )
+        assert any(edge.fits(pod) and (port, "TCP") in edge.ports for edge in edges)
+        if pod.labels.get("component") == "predictor":
+            assert "user-port" in names  # Knative calls the port so, whatever the runtime says
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
