@@ -199,23 +199,57 @@ def test_failed_runs_lost_retries_and_the_queue_are_counted(instance: dg.Dagster
     assert (found["mlops_runs_queued"], found["mlops_run_longest_wait_seconds"]) == (0, 0)
 
 
+def add_tick(instance: dg.DagsterInstance, sensor: str, status: TickStatus, at: float) -> None:
+    """A sensor that runs, with its last tick, as the daemon leaves them."""
+    location = RegisteredCodeLocationOrigin("mlops_assets")
+    repository = RemoteRepositoryOrigin(location, "__repository__")
+    origin = RemoteInstigatorOrigin(repository, sensor)
+    data = SensorInstigatorData(min_interval=5)
+    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
+    instance.add_instigator_state(state)
+    error = SerializableErrorInfo("ordered", [], None) if status is TickStatus.FAILURE else None
+    instance.create_tick(
+        TickData(
+            state.instigator_origin_id, sensor, InstigatorType.SENSOR, status,
+            at, selector_id=state.selector_id, error=error,
+        )
+    )  # fmt: skip
+
+
+def test_a_sensor_that_no_model_has_any_more_is_not_told(instance: dg.DagsterInstance) -> None:
+    now = datetime.now(UTC)
+    add_tick(instance, "retraining", TickStatus.SKIPPED, now.timestamp() - 10)
+    add_tick(instance, "rollouts", TickStatus.FAILURE, now.timestamp() - 3_700)
+    found = told(read_dagster(instance, now))
+    assert 'mlops_tick_age_seconds{instigator="retraining",kind="sensor"}' in found
+    assert not [name for name in found if "rollouts" in name]
+
+
+@pytest.mark.parametrize(
+    ("status", "other"),
+    [
+        pytest.param(TickStatus.STARTED, 10, id="it_hangs"),
+        pytest.param(TickStatus.SKIPPED, 7_000, id="the_daemon_is_silent"),
+        pytest.param(TickStatus.SKIPPED, 3_700, id="it_is_late_by_an_hour"),
+    ],
+)
+def test_a_sensor_that_is_there_and_stands_still_is_told(
+    instance: dg.DagsterInstance, status: TickStatus, other: float
+) -> None:
+    now = datetime.now(UTC)
+    add_tick(instance, "retraining", TickStatus.SKIPPED, now.timestamp() - other)
+    add_tick(instance, "rollouts", status, now.timestamp() - 7_200)
+    found = told(read_dagster(instance, now))
+    assert found['mlops_tick_age_seconds{instigator="rollouts",kind="sensor"}'] == pytest.approx(
+        7_200
+    )
+
+
 def test_a_silent_daemon_and_a_failed_tick_are_told(instance: dg.DagsterInstance) -> None:
     now = datetime.now(UTC)
     seen = now.timestamp() - 300
     instance.add_daemon_heartbeat(DaemonHeartbeat(seen, "SENSOR", "daemon", []))
-    location = RegisteredCodeLocationOrigin("mlops_assets")
-    repository = RemoteRepositoryOrigin(location, "__repository__")
-    origin = RemoteInstigatorOrigin(repository, "rollouts")
-    data = SensorInstigatorData(min_interval=5)
-    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
-    instance.add_instigator_state(state)
-    instance.create_tick(
-        TickData(
-            state.instigator_origin_id, "rollouts", InstigatorType.SENSOR, TickStatus.FAILURE,
-            seen, selector_id=state.selector_id,
-            error=SerializableErrorInfo("ordered", [], None),
-        )
-    )  # fmt: skip
+    add_tick(instance, "rollouts", TickStatus.FAILURE, seen)
     found = told(read_dagster(instance, now))
     assert found['mlops_daemon_silent_seconds{daemon="SENSOR"}'] == pytest.approx(300)
     assert found['mlops_tick_failed{instigator="rollouts",kind="sensor"}'] == 1
