@@ -5,13 +5,20 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, TickStatus
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorTick,
+    TickStatus,
+)
 
 from mlops_assets.observability.facts import Sample, sample
 
 _DAY = timedelta(days=1)
 _MOST_RUNS = 5_000
 _RETRY_PATIENCE = timedelta(minutes=5)
+_GONE_SECONDS = 3600.0
 _WILL_RETRY, _RETRY = "dagster/will_retry", "dagster/auto_retry_run_id"
 
 
@@ -22,9 +29,7 @@ def read_dagster(instance: dg.DagsterInstance, now: datetime) -> Iterator[Sample
     for daemon, heartbeat in instance.get_daemon_heartbeats().items():
         silent = now.timestamp() - heartbeat.timestamp
         yield sample("mlops_daemon_silent_seconds", max(0.0, silent), daemon=daemon)
-    for state in instance.all_instigator_state():
-        if state.status is not InstigatorStatus.STOPPED:
-            yield from _read_tick(instance, state, now)
+    yield from _read_ticks(instance, now)
 
 
 def _read_runs(instance: dg.DagsterInstance, now: datetime) -> Iterator[Sample]:
@@ -38,7 +43,7 @@ def _read_runs(instance: dg.DagsterInstance, now: datetime) -> Iterator[Sample]:
         wanted = run.tags.get(_WILL_RETRY) == "true" and run.tags.get(_RETRY) is None
         n_lost += run.status is dg.DagsterRunStatus.FAILURE and wanted and is_due
     for (job, status), n in sorted(counts.items()):
-        yield sample("mlops_runs_last_day", n, job=job, status=status)
+        yield sample("mlops_runs_last_day", n, dagster_job=job, status=status)
     yield sample("mlops_run_retries_lost", n_lost)
 
 
@@ -50,14 +55,34 @@ def _read_queue(instance: dg.DagsterInstance, now: datetime) -> Iterator[Sample]
     yield sample("mlops_run_longest_wait_seconds", max(0.0, waits))
 
 
-def _read_tick(
-    instance: dg.DagsterInstance, state: InstigatorState, now: datetime
-) -> Iterator[Sample]:
-    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
-    if not ticks:
-        return
-    tick, kind = ticks[0], state.instigator_type.value.lower()
-    age = max(0.0, now.timestamp() - tick.timestamp)
-    yield sample("mlops_tick_age_seconds", age, instigator=state.instigator_name, kind=kind)
-    failed = tick.status is TickStatus.FAILURE
-    yield sample("mlops_tick_failed", failed, instigator=state.instigator_name, kind=kind)
+def _read_ticks(instance: dg.DagsterInstance, now: datetime) -> Iterator[Sample]:
+    found = [
+        (state, ticks[0])
+        for state in instance.all_instigator_state()
+        if state.status is not InstigatorStatus.STOPPED
+        and (ticks := instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1))
+    ]
+    newest = max((tick.timestamp for state, tick in found if _is_sensor(state)), default=0.0)
+    for state, tick in found:
+        if _is_sensor(state) and _is_gone(tick, newest):
+            continue
+        labels = {
+            "instigator": state.instigator_name,
+            "kind": state.instigator_type.value.lower(),
+        }
+        age = max(0.0, now.timestamp() - tick.timestamp)
+        yield sample("mlops_tick_age_seconds", age, **labels)
+        yield sample("mlops_tick_failed", tick.status is TickStatus.FAILURE, **labels)
+
+
+def _is_sensor(state: InstigatorState) -> bool:
+    return state.instigator_type is InstigatorType.SENSOR
+
+
+def _is_gone(tick: InstigatorTick, newest: float) -> bool:
+    """Whether no model has this sensor any more, by its last tick and the newest of all sensors.
+
+    Dagster's daemon forgets a schedule that is gone, and a sensor never: it looks as if it ran. One
+    that hangs has a tick that has not ended, and a silent daemon makes all of them old.
+    """
+    return tick.status is not TickStatus.STARTED and newest - tick.timestamp > _GONE_SECONDS

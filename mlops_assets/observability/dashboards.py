@@ -95,20 +95,37 @@ ROLLOUT = Dashboard(
         Panel("Requests by version", [(f"mlops:requests:rate5m{{{_MODEL}}}", "v{{model_version}}")], "reqps"),
         Panel("Answers that fail", [(f"mlops:errors:ratio5m{{{_MODEL}}}", "v{{model_version}}")], "percentunit"),
         Panel("Latency, 99 %", [(f"mlops:latency_seconds:p99_5m{{{_MODEL}}}", "v{{model_version}}")], "s"),
-        Panel("Waits for a person", [(f"mlops_rollout_held{{{_SERVICE}}}", "{{kind}}")], shape="stat"),
+        Panel("Waits for a person", [(f"mlops_rollout_held_seconds{{{_SERVICE}}}", "{{kind}}")], "s", "stat"),
     ),
     variables=(("service", "label_values(mlops_rollout_phase, service)"),),
 )  # fmt: skip
+
+
+def _asked(resource: str, pods: str) -> str:
+    """What containers ask for. Pods that have ended are listed with it until they are deleted."""
+    here = f'kube_pod_status_phase{{{pods}, phase=~"Pending|Running"}} == 1'
+    asked = f'kube_pod_container_resource_requests{{{pods}, resource="{resource}"}}'
+    return f"{asked} and on (namespace, pod) ({here})"
+
+
+def _price(pods: str, by: str = "") -> str:
+    """Price of an hour of what is asked for."""
+    cpu, memory = (f"sum{by} ({_asked(resource, pods)})" for resource in ("cpu", "memory"))
+    return f"({cpu} * $cpu_price + {memory} / 1e9 * $memory_price)"
+
+
+_BY_NAMESPACE = " by (namespace)"
+_USED = f'{_NAMESPACES}, container!=""'  # without a container: the sum over its pod
 COST = Dashboard(
     "cost",
     "MLOps: cost",
     (
-        Panel("CPU that is asked for", [(f'sum by (namespace) (kube_pod_container_resource_requests{{{_NAMESPACES}, resource="cpu"}})', "{{namespace}}")], "cores"),
-        Panel("CPU that is used", [(f"sum by (namespace) (rate(container_cpu_usage_seconds_total{{{_NAMESPACES}}}[5m]))", "{{namespace}}")], "cores"),
-        Panel("Memory that is asked for", [(f'sum by (namespace) (kube_pod_container_resource_requests{{{_NAMESPACES}, resource="memory"}})', "{{namespace}}")], "bytes"),
-        Panel("Memory that is used", [(f"sum by (namespace) (container_memory_working_set_bytes{{{_NAMESPACES}}})", "{{namespace}}")], "bytes"),
-        Panel("Price of an hour, by what is asked for", [(f'sum by (namespace) (kube_pod_container_resource_requests{{{_NAMESPACES}, resource="cpu"}}) * $cpu_price + sum by (namespace) (kube_pod_container_resource_requests{{{_NAMESPACES}, resource="memory"}}) / 1e9 * $memory_price', "{{namespace}}")]),
-        Panel("Price of 1,000 predictions", [('sum(kube_pod_container_resource_requests{namespace="mlops-models", resource="cpu"}) * $cpu_price / 3600 / sum(mlops:requests:rate5m) * 1000', "all models")]),
+        Panel("CPU that is asked for", [(f"sum by (namespace) ({_asked('cpu', _NAMESPACES)})", "{{namespace}}")], "cores"),
+        Panel("CPU that is used", [(f"sum by (namespace) (rate(container_cpu_usage_seconds_total{{{_USED}}}[5m]))", "{{namespace}}")], "cores"),
+        Panel("Memory that is asked for", [(f"sum by (namespace) ({_asked('memory', _NAMESPACES)})", "{{namespace}}")], "bytes"),
+        Panel("Memory that is used", [(f"sum by (namespace) (container_memory_working_set_bytes{{{_USED}}})", "{{namespace}}")], "bytes"),
+        Panel("Price of an hour, by what is asked for", [(_price(_NAMESPACES, _BY_NAMESPACE), "{{namespace}}")]),
+        Panel("Price of 1,000 predictions", [(_price('namespace="mlops-models"') + " / 3600 / sum(mlops:rows:rate5m) * 1000", "all models")]),
         Panel("CPU minutes of retrainings", [("mlops_retraining_cpu_minutes", "{{model}}")], "m"),
         Panel("Disks", [(f"sum by (persistentvolumeclaim) (kubelet_volume_stats_used_bytes{{{_NAMESPACES}}})", "{{persistentvolumeclaim}}")], "bytes"),
     ),

@@ -1,8 +1,9 @@
-"""The platform's exporter: `GET /metrics` for Prometheus, `GET /health` for probes.
+"""The platform's exporter: `GET /metrics` for Prometheus, `/health` and `/ready` for probes.
 
-Every scrape within a few seconds gets the same text, so that scrapes cost the database nothing
-more. A source that does not answer is told (`mlops_source_up` 0) and its metrics are left out: an
-alert on their absence is right, one on old values would not be.
+Each source is read in a thread of its own, again and again, and a scrape gets at once what was read
+last: of many models that takes longer than Prometheus waits. A source that does not answer, or not
+for long, is told (`mlops_source_up` 0) and its metrics are left out: an alert on their absence is
+right, one on old values would not be.
 """
 
 import argparse
@@ -11,32 +12,33 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from mlops_assets.observability.facts import Facts, Sample, render
+from mlops_assets.observability.facts import Facts, Sample, render, sample
 from mlops_assets.serving.process import configure_log, die_with_parent
 
 _LOG = logging.getLogger(__name__)
-_FRESH_SECONDS = 10.0
+_PAUSE_SECONDS = 20.0  # between two readings of a source
+_OLD_SECONDS = 300.0
+_HUNG_SECONDS = 900.0  # longer than all retries of an object storage that is away
 
 Source = Callable[[datetime], Iterator[Sample]]
 
 
-def gather(sources: Mapping[str, Source], now: datetime) -> Facts:
-    """What all sources tell; one that fails takes no other with it."""
-    facts = Facts()
-    for name, read in sources.items():
-        try:
-            found = list(read(now))
-        except Exception:  # the exporter goes on, and says which source is down
-            _LOG.exception("%s cannot be read", name)
-            facts.sources[name] = False
-        else:
-            facts.sources[name] = True
-            facts.samples += found
-    return facts
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one source told.
+
+    Attributes:
+        began_at: When it was asked, in seconds of the exporter's clock.
+        samples: What it told; None: it did not answer.
+    """
+
+    began_at: float
+    samples: Sequence[Sample] | None
 
 
 def sources_from(environment: Mapping[str, str]) -> dict[str, Source]:
@@ -89,20 +91,61 @@ def sources_from(environment: Mapping[str, str]) -> dict[str, Source]:
 
 
 class Exporter:
-    """Gathers at most once in a few seconds, whoever asks."""
+    """Keeps the last reading of each source.
 
-    def __init__(self, sources: Mapping[str, Source]) -> None:
-        self._sources = sources
-        self._lock = threading.Lock()
-        self._text, self._read_at = "", -_FRESH_SECONDS
+    Args:
+        sources: What is read, by name.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self, sources: Mapping[str, Source], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sources, self._clock, self._started_at = sources, clock, clock()
+        self._readings: dict[str, Reading | None] = dict.fromkeys(sources)
+
+    def start(self) -> None:
+        """Read all sources from now on, until the process ends."""
+        for name in self._sources:
+            threading.Thread(target=self._keep_reading, args=(name,), daemon=True).start()
+
+    def _keep_reading(self, name: str) -> None:
+        while True:
+            self.read(name)
+            time.sleep(_PAUSE_SECONDS)
+
+    def read(self, name: str) -> None:
+        """Read one source; a failure is a reading, too."""
+        began_at = self._clock()
+        samples = None
+        try:
+            samples = list(self._sources[name](datetime.now(UTC)))
+        except Exception:  # the exporter goes on, and says which source is down
+            _LOG.exception("%s cannot be read", name)
+        self._readings[name] = Reading(began_at, samples)
 
     def text(self) -> str:
-        """The metrics."""
-        with self._lock:
-            if time.monotonic() >= self._read_at + _FRESH_SECONDS:
-                self._text = render(gather(self._sources, datetime.now(UTC)))
-                self._read_at = time.monotonic()
-            return self._text
+        """The metrics; nothing of sources that were not read yet."""
+        facts, now = Facts(), self._clock()
+        for name, reading in self._readings.items():
+            if reading is None:
+                continue
+            age = now - reading.began_at
+            facts.samples.append(sample("mlops_source_age_seconds", age, source=name))
+            facts.sources[name] = reading.samples is not None and age < _OLD_SECONDS
+            if reading.samples is not None and age < _OLD_SECONDS:
+                facts.samples += reading.samples
+        return render(facts)
+
+    def unread(self) -> list[str]:
+        """The sources that were never read."""
+        return [name for name, reading in self._readings.items() if reading is None]
+
+    def hung(self) -> list[str]:
+        """The sources that were asked too long ago: only a new process ends that."""
+        now = self._clock()
+        began_at = {n: r.began_at if r else self._started_at for n, r in self._readings.items()}
+        return [name for name, began in began_at.items() if now - began >= _HUNG_SECONDS]
 
 
 def build_server(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServer:
@@ -113,16 +156,26 @@ def build_server(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServe
             """Nothing: scrapes are no news."""
 
         def do_GET(self) -> None:
-            pages = {"/metrics": exporter.text, "/health": lambda: "ok\n"}
-            page: Callable[[], str] | None = pages.get(self.path.partition("?")[0])
-            content = (page() if page else "see /metrics\n").encode()
-            self.send_response(200 if page else 404)
+            status, text = _answer(exporter, self.path.partition("?")[0])
+            content = text.encode()
+            self.send_response(status)
             self.send_header("content-type", "text/plain; version=0.0.4; charset=utf-8")
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 
     return ThreadingHTTPServer((host, port), Handler)
+
+
+def _answer(exporter: Exporter, path: str) -> tuple[int, str]:
+    """Status and text of a page."""
+    if path == "/metrics":
+        return 200, exporter.text()
+    waits = {"/health": exporter.hung, "/ready": exporter.unread}.get(path)
+    if waits is None:
+        return 404, "see /metrics\n"
+    found = waits()
+    return (503, f"waits for {', '.join(found)}\n") if found else (200, "ok\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -136,6 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if found.parent_pid is not None:
         die_with_parent(found.parent_pid)
     exporter = Exporter(sources_from(os.environ))
+    exporter.start()
     with build_server(exporter, found.host, found.port) as server:
         _LOG.info("metrics at http://%s:%d/metrics", found.host, server.server_address[1])
         server.serve_forever()

@@ -1,12 +1,15 @@
 """What the platform's exporter tells: facts, and their text in Prometheus' format. Pure.
 
-The names stay: alert rules and dashboards go by them (`alerts.py`, `dashboards.py`).
+The names stay: alert rules and dashboards go by them (`rules.py`, `dashboards.py`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 Labels = tuple[tuple[str, str], ...]
+TARGET_LABELS = frozenset({"job", "instance", "namespace", "pod", "container", "endpoint"})
+"""What a PodMonitor sets on every series. A metric's own label of such a name would be renamed to
+`exported_…`, and an alert that sums by it would count all scrapes of one monitor together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +22,17 @@ class Sample:
 
 
 def sample(metric: str, value: float, **labels: str) -> Sample:
-    """A sample; its metric must be one of `METRICS`."""
+    """A sample; its metric must be one of `METRICS`, its labels none of `TARGET_LABELS`."""
+    if TARGET_LABELS & labels.keys():
+        raise ValueError(
+            f"{metric}: Prometheus sets {sorted(TARGET_LABELS & labels.keys())} itself"
+        )
     return Sample(metric, value, tuple(labels.items()))
 
 
 METRICS: Mapping[str, str] = {
-    "mlops_source_up": "1: what this source tells was read at the last attempt.",
+    "mlops_source_up": "1: what this source tells was read at the last attempt, not long ago.",
+    "mlops_source_age_seconds": "Since that attempt began.",
     "mlops_runs_last_day": "Runs of the last 24 hours by job and status.",
     "mlops_runs_queued": "Runs that wait for their turn.",
     "mlops_run_longest_wait_seconds": "How long the oldest of them waits.",
@@ -37,7 +45,7 @@ METRICS: Mapping[str, str] = {
     "mlops_rollout_is_over": "1: it ended.",
     "mlops_rollout_tick_age_seconds": "Since the last decision of a rollout that is not over.",
     "mlops_rollout_traffic_percent": "Share of the requests that a rollout wants for a role.",
-    "mlops_rollout_held": "1: it waits for a person: paused, question or edited.",
+    "mlops_rollout_held_seconds": "How long it waits for a person, by what kind of word.",
     "mlops_window_verdict": "1: the latest judged window of a model has this verdict.",
     "mlops_window_age_seconds": "Since the end of that window.",
     "mlops_window_drift_ratio": "Share of the importance that drifted in it.",

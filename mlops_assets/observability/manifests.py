@@ -61,22 +61,31 @@ def _kustomization(boards: list[str]) -> dict[str, Any]:
     }
 
 
+_KNATIVES = "user-port"  # its name for the first port of whatever it runs
+_PREDICTORS = ("http1", _KNATIVES)
+
+
 def _monitors() -> list[dict[str, Any]]:
     return [
         _pod_monitor("exporter", PLATFORM, {"app.kubernetes.io/name": "exporter"}, "http"),
         _pod_monitor("sink", PLATFORM, {"app.kubernetes.io/name": "sink"}, "http"),
-        _pod_monitor("predictors", MODELS, {"component": "predictor"}, "http1"),
+        _pod_monitor("predictors", MODELS, {"component": "predictor"}, *_PREDICTORS),
     ]
 
 
-def _pod_monitor(name: str, namespace: str, labels: Mapping[str, str], port: str) -> dict[str, Any]:
+def _pod_monitor(
+    name: str, namespace: str, labels: Mapping[str, str], *ports: str
+) -> dict[str, Any]:
+    """A monitor of pods; of the ports, a pod has one."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "selector": {"matchLabels": dict(labels)},
-            "podMetricsEndpoints": [{"port": port, "path": "/metrics", "interval": "30s"}],
+            "podMetricsEndpoints": [
+                {"port": port, "path": "/metrics", "interval": "30s"} for port in ports
+            ],
         },
     }
 

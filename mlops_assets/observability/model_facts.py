@@ -31,7 +31,11 @@ def tell_rollout(state: RolloutState, now: datetime) -> Iterator[Sample]:
     yield sample("mlops_rollout_phase_seconds", _age(since, now), service=service)
     yield sample("mlops_rollout_is_over", state.is_ended, service=service)
     if state.hold is not None:
-        yield sample("mlops_rollout_held", 1, service=service, kind=state.hold.kind)
+        held = _age(state.hold.since, now)
+        yield sample("mlops_rollout_held_seconds", held, service=service, kind=state.hold.kind)
+    elif state.phase == "awaiting_approval":
+        held = _age(state.phase_started_at, now)
+        yield sample("mlops_rollout_held_seconds", held, service=service, kind="approval")
     if state.is_ended:
         return
     yield sample("mlops_rollout_tick_age_seconds", _age(state.ticked_at, now), service=service)

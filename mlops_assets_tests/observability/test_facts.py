@@ -38,7 +38,6 @@ from mlops_assets.monitoring.windows import Window
 from mlops_assets.notify.ledger import Ledger
 from mlops_assets.notify.notification import Delivery, Notification
 from mlops_assets.observability.dagster_facts import read_dagster
-from mlops_assets.observability.exporter import gather
 from mlops_assets.observability.facts import Facts, render, sample
 from mlops_assets.observability.model_facts import (
     read_notifications,
@@ -98,9 +97,11 @@ def test_an_ended_rollout_counts_from_its_end_and_a_held_one_says_for_whom() -> 
     assert found['mlops_rollout_phase_seconds{service="toy-model"}'] == 60
     assert found['mlops_rollout_is_over{service="toy-model"}'] == 1
     assert len(found) == 3
-    hold = Hold(kind="question", since=NOW, reason="a drift?")
+    hold = Hold(kind="question", since=NOW - timedelta(hours=5), reason="a drift?")
     held = told(tell_rollout(rollout(hold=hold), NOW))
-    assert held['mlops_rollout_held{service="toy-model",kind="question"}'] == 1
+    assert held['mlops_rollout_held_seconds{service="toy-model",kind="question"}'] == 5 * 3600
+    asked = told(tell_rollout(rollout(phase="awaiting_approval"), NOW))
+    assert asked['mlops_rollout_held_seconds{service="toy-model",kind="approval"}'] == 3600
 
 
 def test_rollouts_are_read_from_their_store(tmp_path: Path) -> None:
@@ -193,28 +194,62 @@ def test_failed_runs_lost_retries_and_the_queue_are_counted(instance: dg.Dagster
     now = datetime.now(UTC)
     assert told(read_dagster(instance, now))["mlops_run_retries_lost"] == 0  # its child may come
     found = told(read_dagster(instance, now + timedelta(minutes=6)))
-    assert found['mlops_runs_last_day{job="training",status="FAILURE"}'] == 2
+    assert found['mlops_runs_last_day{dagster_job="training",status="FAILURE"}'] == 2
     assert found["mlops_run_retries_lost"] == 1
     assert (found["mlops_runs_queued"], found["mlops_run_longest_wait_seconds"]) == (0, 0)
+
+
+def add_tick(instance: dg.DagsterInstance, sensor: str, status: TickStatus, at: float) -> None:
+    """A sensor that runs, with its last tick, as the daemon leaves them."""
+    location = RegisteredCodeLocationOrigin("mlops_assets")
+    repository = RemoteRepositoryOrigin(location, "__repository__")
+    origin = RemoteInstigatorOrigin(repository, sensor)
+    data = SensorInstigatorData(min_interval=5)
+    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
+    instance.add_instigator_state(state)
+    error = SerializableErrorInfo("ordered", [], None) if status is TickStatus.FAILURE else None
+    instance.create_tick(
+        TickData(
+            state.instigator_origin_id, sensor, InstigatorType.SENSOR, status,
+            at, selector_id=state.selector_id, error=error,
+        )
+    )  # fmt: skip
+
+
+def test_a_sensor_that_no_model_has_any_more_is_not_told(instance: dg.DagsterInstance) -> None:
+    now = datetime.now(UTC)
+    add_tick(instance, "retraining", TickStatus.SKIPPED, now.timestamp() - 10)
+    add_tick(instance, "rollouts", TickStatus.FAILURE, now.timestamp() - 3_700)
+    found = told(read_dagster(instance, now))
+    assert 'mlops_tick_age_seconds{instigator="retraining",kind="sensor"}' in found
+    assert not [name for name in found if "rollouts" in name]
+
+
+@pytest.mark.parametrize(
+    ("status", "other"),
+    [
+        pytest.param(TickStatus.STARTED, 10, id="it_hangs"),
+        pytest.param(TickStatus.SKIPPED, 7_000, id="the_daemon_is_silent"),
+        pytest.param(TickStatus.SKIPPED, 3_700, id="it_is_late_by_an_hour"),
+    ],
+)
+def test_a_sensor_that_is_there_and_stands_still_is_told(
+    instance: dg.DagsterInstance, status: TickStatus, other: float
+) -> None:
+    now = datetime.now(UTC)
+    add_tick(instance, "retraining", TickStatus.SKIPPED, now.timestamp() - other)
+    add_tick(instance, "rollouts", status, now.timestamp() - 7_200)
+    found = told(read_dagster(instance, now))
+    assert found['mlops_tick_age_seconds{instigator="rollouts",kind="sensor"}'] == pytest.approx(
+        7_200
+    )
 
 
 def test_a_silent_daemon_and_a_failed_tick_are_told(instance: dg.DagsterInstance) -> None:
     now = datetime.now(UTC)
     seen = now.timestamp() - 300
     instance.add_daemon_heartbeat(DaemonHeartbeat(seen, "SENSOR", "daemon", []))
-    location = RegisteredCodeLocationOrigin("mlops_assets")
-    repository = RemoteRepositoryOrigin(location, "__repository__")
-    origin = RemoteInstigatorOrigin(repository, "rollouts")
-    data = SensorInstigatorData(min_interval=5)
-    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
-    instance.add_instigator_state(state)
-    instance.create_tick(
-        TickData(
-            state.instigator_origin_id, "rollouts", InstigatorType.SENSOR, TickStatus.FAILURE,
-            seen, selector_id=state.selector_id,
-            error=SerializableErrorInfo("ordered", [], None),
-        )
-    )  # fmt: skip
+    add_tick(instance, "rollouts", TickStatus.FAILURE, seen)
     found = told(read_dagster(instance, now))
     assert found['mlops_daemon_silent_seconds{daemon="SENSOR"}'] == pytest.approx(300)
     assert found['mlops_tick_failed{instigator="rollouts",kind="sensor"}'] == 1
@@ -223,20 +258,9 @@ def test_a_silent_daemon_and_a_failed_tick_are_told(instance: dg.DagsterInstance
     )
 
 
-def test_a_source_that_fails_is_told_and_takes_no_other_with_it() -> None:
-    def broken(now: datetime) -> Iterator[Any]:
-        yield sample("mlops_runs_queued", 1)
-        raise OSError("ordered")
-
-    def sound(_: datetime) -> Iterator[Any]:
-        yield sample("mlops_runs_queued", 2)
-
-    facts = gather({"a": broken, "b": sound}, NOW)
-    lines = render(facts).splitlines()
-    assert 'mlops_source_up{source="a"} 0' in lines
-    assert 'mlops_source_up{source="b"} 1' in lines
-    assert "mlops_runs_queued 2" in lines
-    assert "mlops_runs_queued 1" not in lines
+def test_a_label_that_prometheus_sets_itself_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="Prometheus sets"):
+        sample("mlops_runs_last_day", 1, job="training")
 
 
 def test_a_name_without_a_meaning_is_a_mistake() -> None:
