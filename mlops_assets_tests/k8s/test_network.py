@@ -6,13 +6,13 @@ import pytest
 
 from mlops_assets_tests.k8s.edges import REASON, Edge, edges_of
 from mlops_assets_tests.k8s.made_pods import predictor_pod, run_pod
-from mlops_assets_tests.k8s.rendering import OVERLAYS, Object, Pod, pods_of, render
+from mlops_assets_tests.k8s.rendering import MIXED, OVERLAYS, Object, Pod, pods_of, render
 
 OURS = {"mlops", "mlops-models"}
 _RANGES = {"0.0.0.0/0"}
 
 
-@pytest.fixture(params=OVERLAYS)
+@pytest.fixture(params=[*OVERLAYS, *MIXED])
 def overlay(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
