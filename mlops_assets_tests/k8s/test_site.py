@@ -68,6 +68,23 @@ def test_hosts_are_those_of_the_addresses_that_people_are_told(site: str) -> Non
 
 
 @pytest.mark.parametrize("site", SITES)
+def test_models_are_fetched_from_the_region_of_the_site_which_stands_in_no_component(
+    site: str,
+) -> None:
+    settings = settings_of(site)
+    assert settings["AWS_DEFAULT_REGION"] == settings["AWS_REGION"]
+    (secret,) = (
+        content
+        for content in _of_kind(render(site), "ExternalSecret")
+        if content["metadata"]["name"] == "object-storage-read"
+    )
+    annotations = secret["spec"]["target"]["template"]["metadata"]["annotations"]
+    assert annotations["serving.kserve.io/s3-region"] == settings["AWS_REGION"]
+    files = (path for path in (FOLDER / "components").rglob("*") if path.is_file())
+    assert [path for path in files if settings["AWS_REGION"] in path.read_text()] == []
+
+
+@pytest.mark.parametrize("site", SITES)
 def test_a_site_narrows_who_is_reached_to_the_addresses_that_it_names(
     site: str, tmp_path: Path
 ) -> None:
