@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mlops_assets.spec.quantity import cpu_cores, memory_bytes
 from mlops_assets_tests.k8s.made_pods import predictor_pod, run_pod, settings_of
-from mlops_assets_tests.k8s.rendering import OVERLAYS, Object, render, selects
+from mlops_assets_tests.k8s.rendering import OVERLAYS, Object, label_of, render, selects
 from mlops_assets_tests.k8s.test_schemas import problems
 
 FOREIGN = {"Profile", "AuthorizationPolicy"}
@@ -15,6 +16,7 @@ FOREIGN = {"Profile", "AuthorizationPolicy"}
 
 
 KUBEFLOW = "production+kubeflow"
+MODELS_QUOTA = "ResourceQuota mlops-models/models"
 
 
 @pytest.fixture
@@ -81,6 +83,24 @@ def test_each_namespace_has_a_quota_and_defaults_for_containers_that_say_nothing
     for kind in ("ResourceQuota", "LimitRange"):
         found = {c["metadata"]["namespace"] for c in render(overlay) if c["kind"] == kind}
         assert found == {"mlops", "mlops-models"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_as_many_predictors_as_the_quota_counts_have_the_cpu_and_memory_that_they_ask_for(
+    overlay: str,
+) -> None:
+    """A pod counts with what its containers need together, or one before them if that is more."""
+    objects = render(overlay)
+    (quota,) = (c["spec"]["hard"] for c in objects if label_of(c) == MODELS_QUOTA)
+    pod = predictor_pod(overlay)
+    for kind, resource in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
+        amount = cpu_cores if resource == "cpu" else memory_bytes
+        at_once, before = (
+            [amount(str(c["resources"][kind][resource])) for c in pod.spec[containers]]
+            for containers in ("containers", "initContainers")
+        )
+        needed = int(quota["pods"]) * max(sum(at_once), *before)
+        assert needed <= amount(quota[f"{kind}.{resource}"]), f"{kind}.{resource}"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
