@@ -1,7 +1,9 @@
 """The rendered manifests, as the tests of this folder read them."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +14,8 @@ import yaml
 
 FOLDER = Path(__file__).parents[2] / "k8s"
 OVERLAYS = ("kind", "kind-knative", "staging", "production")
+MIXED = ("production+kubeflow",)
+"""Overlays with a component that none of them has."""
 
 Object = dict[str, Any]
 
@@ -36,8 +40,24 @@ def render_text(folder: Path) -> str:
 
 
 def render(overlay: str) -> Sequence[Object]:
-    """The objects of an overlay."""
-    return read_objects(render_text(FOLDER / "overlays" / overlay))
+    """The objects of an overlay, or of one of `MIXED`."""
+    name, _, component = overlay.partition("+")
+    folder = FOLDER / "overlays" / name
+    return read_objects(_render_mixed(folder, component) if component else render_text(folder))
+
+
+@cache
+def _render_mixed(folder: Path, component: str) -> str:
+    """An overlay whose list of components has one more, behind the site's own values."""
+    content = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    behind_site = content["components"].index("site") + 1
+    content["components"].insert(behind_site, f"../../components/{component}")
+    with tempfile.TemporaryDirectory() as scratch:
+        for field in ("resources", "components"):
+            paths = [(folder / each).resolve() for each in content[field]]
+            content[field] = [os.path.relpath(path, Path(scratch).resolve()) for path in paths]
+        (Path(scratch) / "kustomization.yaml").write_text(yaml.safe_dump(content))
+        return render_text(Path(scratch))
 
 
 def read_objects(text: str) -> list[Object]:

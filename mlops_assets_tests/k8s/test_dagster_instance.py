@@ -10,6 +10,7 @@ import yaml
 
 from mlops_assets_tests.k8s.made_pods import DAGSTER_YAML, process_environment, run_job
 from mlops_assets_tests.k8s.rendering import OVERLAYS, render
+from mlops_assets_tests.kubernetes.kubeconfig import write_kubeconfig
 
 EMBEDDED = Path(__file__).parents[2] / "dagster.yaml"
 
@@ -41,6 +42,31 @@ def test_each_class_that_it_names_takes_its_settings() -> None:
             kind = resolve_to_config_type(getattr(module, part.class_name).config_type())
             done = process_config(kind, part.config_dict)
             assert done.success, f"{part.class_name}: {done.errors}"
+
+
+def test_the_daemon_starts_without_whatever_keeps_logs(tmp_path: Path) -> None:
+    """It has no key of the object storage; `kubernetes_runs/` works with such a daemon."""
+    import dagster as dg
+    from dagster_shared.check import CheckError
+
+    from mlops_assets.kubernetes_runs.daemon import gen_daemons
+
+    content = settings()
+    content["storage"] = {"sqlite": {"base_dir": str(tmp_path)}}
+    content["compute_logs"] = {"module": "missing", "class": "Logs"}
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1")
+    content["run_launcher"]["config"] |= {
+        "load_incluster_config": False,
+        "kubeconfig_file": str(kubeconfig),
+    }
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(content))
+    with (
+        mock.patch.dict(os.environ, process_environment("kind")),
+        dg.DagsterInstance.from_config(str(tmp_path)) as instance,
+    ):
+        assert len(gen_daemons(instance)) > 1
+        with pytest.raises(CheckError, match=r"missing\.Logs"):
+            _ = instance.compute_log_manager
 
 
 def test_variables_that_it_names_are_set_in_every_process_that_reads_it() -> None:

@@ -6,13 +6,12 @@ import pytest
 
 from mlops_assets_tests.k8s.edges import REASON, Edge, edges_of
 from mlops_assets_tests.k8s.made_pods import predictor_pod, run_pod
-from mlops_assets_tests.k8s.rendering import OVERLAYS, Object, Pod, pods_of, render
+from mlops_assets_tests.k8s.rendering import MIXED, OVERLAYS, Object, Pod, pods_of, render
 
 OURS = {"mlops", "mlops-models"}
-_RANGES = {"0.0.0.0/0"}
 
 
-@pytest.fixture(params=OVERLAYS)
+@pytest.fixture(params=[*OVERLAYS, *MIXED])
 def overlay(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -103,18 +102,6 @@ def test_predictors_reach_nothing_but_names_the_sink_and_their_models(
     pod = predictor_pod(overlay)
     out = {e.policy for e in edges_of(render(overlay)) if e.direction == "egress" and e.fits(pod)}
     assert out == {"all-to-dns", "predictors-to-sink", "predictors-to-object-storage"}
-
-
-@pytest.mark.parametrize("name", ["staging", "production"])
-def test_a_site_narrows_the_addresses_of_database_and_api_server(name: str) -> None:
-    narrowed = {"dagster-to-api-server", "platform-to-postgresql"}
-    blocks = {
-        edge.policy: edge.peer["ipBlock"]["cidr"]
-        for edge in edges_of(render(name))
-        if edge.policy in narrowed
-    }
-    assert blocks.keys() == narrowed
-    assert not set(blocks.values()) & _RANGES
 
 
 def _policies(overlay: str) -> list[Object]:

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from mlops_assets_tests.k8s.made_pods import predictor_pod, run_pod
-from mlops_assets_tests.k8s.rendering import OVERLAYS, Pod, pods_of, render
+from mlops_assets_tests.k8s.rendering import MIXED, OVERLAYS, Pod, pods_of, render
 
 Container = Mapping[str, Any]
 _WITHOUT_CPU_LIMIT = {"pod of a run"}  # a limit stretches the imports of each step
 
 
-@pytest.fixture(params=OVERLAYS)
+@pytest.fixture(params=[*OVERLAYS, *MIXED])
 def pods(request: pytest.FixtureRequest, tmp_path: Path) -> list[Pod]:
     """All pods of an overlay."""
     overlay: str = request.param

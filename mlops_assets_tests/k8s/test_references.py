@@ -12,7 +12,6 @@ from mlops_assets_tests.k8s.rendering import OVERLAYS, Object, Pod, pods_of, ren
 
 GIVEN = {
     ("ConfigMap", "mlops-models", "mlops-trusted-keys"),  # made with the key that signs models
-    ("Secret", "mlops", "platform-tls"),  # which cert-manager keeps for the Gateway
     ("ClusterSecretStore", "", "mlops"),
 }
 """What stands in no manifest of ours, and who makes it."""

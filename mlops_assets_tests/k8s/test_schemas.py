@@ -6,7 +6,7 @@ import kubernetes_validate
 import pytest
 
 from mlops_assets.kserve.validation import check_fields
-from mlops_assets_tests.k8s.rendering import OVERLAYS, Object, label_of, render
+from mlops_assets_tests.k8s.rendering import MIXED, OVERLAYS, Object, label_of, render
 
 VERSION = "1.36"
 
@@ -25,6 +25,10 @@ WITHOUT_SCHEMA = {
     "monitoring.coreos.com/v1/PrometheusRule",
 }
 """Kinds of other projects, of which no schema is at hand."""
+
+
+CLUSTER_SCOPED = {"ClusterStorageContainer", "Namespace", "PriorityClass", "Profile"}
+"""Kinds that are in no namespace: with one, some tools look for them there and find nothing."""
 
 
 def problems(content: Object) -> list[str]:
@@ -52,6 +56,16 @@ def test_a_cluster_takes_every_object(overlay: str) -> None:
 def test_no_object_stands_twice(overlay: str) -> None:
     labels = [f"{c['apiVersion']} {label_of(c)}" for c in render(overlay)]
     assert sorted(labels) == sorted(set(labels))
+
+
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *MIXED])
+def test_each_object_has_a_namespace_unless_it_is_the_whole_clusters(overlay: str) -> None:
+    wrong = [
+        label_of(content)
+        for content in render(overlay)
+        if ("namespace" in content["metadata"]) == (content["kind"] in CLUSTER_SCOPED)
+    ]
+    assert wrong == []
 
 
 def test_kinds_without_a_schema_are_those_that_are_used() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets_tests.k8s.made_pods import DAGSTER_YAML, run_job
+from mlops_assets_tests.k8s.made_pods import DAGSTER_YAML, run_job, run_pod
 from mlops_assets_tests.k8s.rendering import FOLDER, OVERLAYS, pods_of, render
 
 _SECRET_NAME = re.compile(r"PASSWORD|TOKEN$|SECRET|ACCESS_KEY|_KEY$", re.IGNORECASE)
@@ -44,6 +44,16 @@ def test_arguments_hold_no_secret_and_no_variable_with_one(overlay: str) -> None
             for argument in [*container.get("command", ()), *container.get("args", ())]:
                 used = re.findall(r"\$\((\w+)\)", argument)
                 assert [name for name in used if _SECRET_NAME.search(name)] == [], pod.owner
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_keys_of_the_object_storage_are_of_whoever_has_a_way_to_it(
+    overlay: str, tmp_path: Path
+) -> None:
+    for pod in (*pods_of(render(overlay)), run_pod(overlay, tmp_path)):
+        sources = [source for c in pod.containers for source in c.get("envFrom", ())]
+        has_keys = {"secretRef": {"name": "object-storage"}} in sources
+        assert has_keys == ("mlops-assets/uses-object-storage" in pod.labels), pod.owner
 
 
 def test_the_pod_of_a_run_names_its_secrets(tmp_path: Path) -> None:

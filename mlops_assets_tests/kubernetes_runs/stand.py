@@ -59,6 +59,8 @@ class Stand:
         cluster: The cluster.
         folder: Holds DAGSTER_HOME, the workspace and the logs of its processes.
         shared: What all pods see.
+        environment: Of its processes.
+        keys: Of the object storage; not the daemon's, as in the cluster.
         instance: Dagster's instance, as the webserver has it.
     """
 
@@ -66,6 +68,7 @@ class Stand:
     folder: Path
     shared: Path
     environment: dict[str, str]
+    keys: Mapping[str, str]
     instance: dg.DagsterInstance
     port: int
     module: str
@@ -76,7 +79,8 @@ class Stand:
         """Serve the code location, as the Deployment of an image does."""
         serve = ["-m", "dagster", "api", "grpc", "-m", self.module, "-h", "127.0.0.1"]
         where = ["-p", str(self.port), "--location-name", LOCATION]
-        self._start("code", [*serve, *where], {"DAGSTER_CURRENT_IMAGE": image})
+        more = {**self.keys, "DAGSTER_CURRENT_IMAGE": image}
+        self._start("code", [*serve, *where], more)
         eventually(self._code_answers, PATIENCE_SECONDS, "the code location")
 
     def start_daemon(self, name: str = "daemon") -> None:
@@ -89,7 +93,7 @@ class Stand:
         address, workspace = ("127.0.0.1", find_free_port()), str(self.folder / "workspace.yaml")
         serve = ["-m", "dagster_webserver", "-w", workspace, "-h", address[0]]
         account = {"KUBECONFIG": str(self.folder / "dagster-webserver.kubeconfig")}
-        self._start("webserver", [*serve, "-p", str(address[1])], account)
+        self._start("webserver", [*serve, "-p", str(address[1])], {**self.keys, **account})
         eventually(lambda: self._listens("webserver", address), PATIENCE_SECONDS, "the webserver")
         return f"{address[0]}:{address[1]}"
 
@@ -290,7 +294,7 @@ def running_stand(folder: Path, plan: Plan) -> Iterator[Stand]:
         )
         _declare(cluster, told, keys)
         control = {
-            **_image_environment(), **told, **keys, "DAGSTER_HOME": str(home),
+            **_image_environment(), **told, "DAGSTER_HOME": str(home),
             "KUBECONFIG": str(daemon), "DAGSTER_PG_PASSWORD": "none",
             "DAGSTER_INSTANCE_CONFIG_MAP": "dagster-instance", "MLOPS_CONFIG_MAP": "mlops-platform",
             "MLOPS_RUN_KEEPER_SECONDS": "1", "MLOPS_RUN_KEEPER_GRACE_SECONDS": "10",
@@ -298,14 +302,14 @@ def running_stand(folder: Path, plan: Plan) -> Iterator[Stand]:
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
         }  # fmt: skip
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        for name, value in control.items():
+        for name, value in {**control, **keys}.items():
             if name not in ("PATH", "PYTHONPATH"):
                 patch.setenv(name, value)
         patch.setenv("KUBECONFIG", str(webserver))  # which this process stands for
         default = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"  # read on import
         patch.setattr(default, str(webserver))
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
-        stand = Stand(cluster, folder, shared, control, instance, port, plan.module)
+        stand = Stand(cluster, folder, shared, control, keys, instance, port, plan.module)
         stack.callback(stand.close)
         stand.start_code_location()
         stand.start_daemon()
