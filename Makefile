@@ -75,7 +75,7 @@ sign:
 	  cosign attest --yes --type spdxjson --predicate $$image.spdx.json $$digest || exit 1; \
 	done
 
-kind:
+kind: $(INSTALLED)
 	k8s/kind/install.sh $(STEPS)
 
 test-cluster: $(INSTALLED)
