@@ -1,6 +1,7 @@
 # make run    set-up, then the whole platform on this machine (ONCE=1: bring up, check, stop)
 # make test   set-up, then lint, types, layers and all tests
 # make kind   a cluster on this machine with the platform (k8s/kind/install.sh --dry-run tells how)
+# make test-cluster  the end-to-end tests on the cluster that KUBECONFIG names
 # make nightly  the tests of serving at length: fuzzing, soak, kills (40 minutes)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export DAGSTER_DISABLE_TELEMETRY := 1
@@ -16,7 +17,8 @@ GC_THRESHOLD := import gc; gc.set_threshold(50_000, 10, 10)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test nightly lint lock docs manifests clean images push sbom scan sign kind test-cluster test-manifests package
+.PHONY: run test nightly lint lock docs manifests clean images push sbom scan sign kind test-cluster cluster-report \
+  test-manifests package
 
 run: $(INSTALLED)
 	@$(BIN)/mlops-assets up $(if $(ONCE),--once) $(ARGS)
@@ -78,8 +80,22 @@ sign:
 kind: $(INSTALLED)
 	k8s/kind/install.sh $(STEPS)
 
+# On the cluster that KUBECONFIG names: mlops_assets_tests/kubernetes/real_cluster.py tells the rest.
+test-cluster: export MLOPS_TEST_READY_SECONDS ?= 300
+test-cluster: export MLOPS_TEST_ROUTING_SECONDS ?= 30
 test-cluster: $(INSTALLED)
 	$(BIN)/pytest -n 0 -m cluster
+
+# What a cluster says when a test of it has failed: pods, events, ends of logs.
+cluster-report:
+	-kubectl get pods --all-namespaces --output wide
+	-kubectl get events --all-namespaces --sort-by=.metadata.creationTimestamp
+	-kubectl describe --namespace mlops-models inferenceservices,httproutes
+	-for namespace in mlops mlops-models kserve envoy-gateway-system; do \
+	  for pod in $$(kubectl get pods --namespace $$namespace --output name); do \
+	    kubectl logs --namespace $$namespace --all-containers --prefix --tail=100 $$pod; \
+	  done; \
+	done
 
 test-manifests: $(INSTALLED)
 	$(BIN)/pytest mlops_assets_tests/k8s mlops_assets_tests/observability mlops_assets_tests/test_workflows.py
