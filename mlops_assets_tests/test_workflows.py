@@ -93,3 +93,12 @@ def test_the_cluster_that_is_made_is_the_one_that_is_tested_and_asked_what_went_
     assert job["steps"][-1] == {
         "name": "what the cluster says", "if": "failure()", "run": "make cluster-report",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("job", jobs())
+def test_what_is_kept_between_runs_is_where_uv_looks(job: dict[str, Any]) -> None:
+    for step in job.get("steps", ()):
+        assert "cache" not in step.get("with", {}), "pip installs uv, and uv the rest"
+        if step.get("uses", "").startswith("actions/cache@"):
+            assert step["with"]["path"] == "~/.cache/uv"
+            assert "hashFiles('requirements.lock')" in step["with"]["key"]
