@@ -161,25 +161,19 @@ def test_missing_tools_are_named_all_at_once_before_the_first_step(tmp_path: Pat
 
 
 def test_a_changed_image_has_another_name_in_all_that_names_it(tmp_path: Path) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    does = {
-        "docker": """[[ "$*" == *predictor* ]] && echo sha256:1111222233334444 || echo "$ID" """,
-        "kubectl": f"""case "$*" in
-          *kustomize*) exec {KUBECTL} "$@" ;;
-          *--output*) echo deployment.apps/one; echo statefulset.apps/two ;;
-          *) echo "$@" >> "$CALLS" ;;
-        esac""",
-    }
-    for name, script in does.items():
-        (tools / name).write_text(f"#!/bin/bash\n{script}\n")
-        (tools / name).chmod(0o755)
+    docker = """[[ "$*" == *predictor* ]] && echo sha256:1111222233334444 || echo "$ID" """
+    kubectl = f"""case "$*" in
+      *kustomize*) exec {KUBECTL} "$@" ;;
+      *--output*) echo deployment.apps/one; echo statefulset.apps/two ;;
+      *) echo "$@" >> "$CALLS" ;;
+    esac"""
+    path = put_tools(tmp_path / "tools", docker=docker, kubectl=kubectl)
     found = []
     for image in ("sha256:aaaabbbbccccdddd", "sha256:eeeeffff00001111"):
         subprocess.run(
             ["bash", str(SCRIPT), "platform"],
             env={
-                "PATH": f"{tools}:/usr/bin:/bin",
+                "PATH": path,
                 "CALLS": str(tmp_path / "calls"),
                 "DOWNLOADS": str(tmp_path / "rendered"),
                 "ID": image,
@@ -199,31 +193,61 @@ def test_a_changed_image_has_another_name_in_all_that_names_it(tmp_path: Path) -
     assert "--timeout=600s statefulset.apps/two" in calls
 
 
-def test_a_file_that_is_another_than_its_checksum_says_is_removed(tmp_path: Path) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    curl = 'while [[ "$1" != --output ]]; do shift; done; echo x > "$2"'
-    for name, does in (("curl", curl), ("kubectl", 'echo called >> "$CALLS"')):
-        (tools / name).write_text(f"#!/bin/bash\n{does}\n")
-    for tool in tools.iterdir():
-        tool.chmod(0o755)
-    copied = tmp_path / "k8s" / "kind"
+def put_tools(folder: Path, **does: str) -> str:
+    """Programs that are scripts; the PATH on which they come first."""
+    folder.mkdir()
+    for name, script in does.items():
+        (folder / name).write_text(f"#!/bin/bash\n{script}\n")
+        (folder / name).chmod(0o755)
+    return f"{folder}:/usr/bin:/bin"
+
+
+CURL = 'while [[ "$1" != --output ]]; do shift; done; echo x > "$2"'
+SHA256_OF_X = "73cb3858a687a8494ca3323053016282f3dad39d42cf62ca4e79dda2aac7d9ac"
+
+
+def install_cert_manager(
+    folder: Path, sha256: str, kubectl: str, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """The step in a copy of this folder, where the file that curl gets is `x`."""
+    copied = folder / "k8s" / "kind"
     copied.mkdir(parents=True)
     (copied / "install.sh").write_text(SCRIPT.read_text())
     text = (KIND / "versions.env").read_text()
-    wrong = re.sub("(?<=CERT_MANAGER_SHA256=).*", "0" * 64, text)
-    (copied / "versions.env").write_text(wrong)
-    shown = subprocess.run(
+    told = re.sub("(?<=CERT_MANAGER_SHA256=).*", sha256, text)
+    (copied / "versions.env").write_text(told)
+    path = put_tools(folder / "tools", curl=CURL, kubectl=kubectl)
+    return subprocess.run(
         ["bash", str(copied / "install.sh"), "cert-manager"],
         capture_output=True,
         text=True,
-        env={"PATH": f"{tools}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls")},
+        env={"PATH": path, "CALLS": str(folder / "calls"), **settings},
         check=False,
     )
+
+
+def test_a_file_that_is_another_than_its_checksum_says_is_removed(tmp_path: Path) -> None:
+    shown = install_cert_manager(tmp_path, "0" * 64, 'echo called >> "$CALLS"')
     assert shown.returncode == 1
     assert "is another file than versions.env says; it was removed" in shown.stderr
-    assert list((copied / ".downloads").iterdir()) == []
+    assert list((tmp_path / "k8s" / "kind" / ".downloads").iterdir()) == []
     assert not (tmp_path / "calls").exists()
+
+
+REFUSES_ONCE = """
+echo called >> "$CALLS"
+[[ "$*" != *dry-run* || $(wc -l < "$CALLS") -gt 3 ]] || { echo no webhook yet >&2; exit 1; }
+"""
+
+
+def test_a_webhook_that_is_not_ready_yet_is_asked_again_until_time_is_over(tmp_path: Path) -> None:
+    (tmp_path / "in_time").mkdir()
+    shown = install_cert_manager(tmp_path / "in_time", SHA256_OF_X, REFUSES_ONCE)
+    assert (shown.returncode, "no webhook yet" in shown.stderr) == (0, False)
+    (tmp_path / "late").mkdir()
+    never = REFUSES_ONCE.replace("-gt 3", "-gt 99")
+    shown = install_cert_manager(tmp_path / "late", SHA256_OF_X, never, WAIT_SECONDS="0")
+    assert (shown.returncode, shown.stderr.splitlines()[-1]) == (1, "no webhook yet")
 
 
 def test_versions_are_pinned_and_checksums_are_whole() -> None:
