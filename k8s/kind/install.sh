@@ -218,7 +218,7 @@ step_images() {
 }
 
 step_platform() {
-  local predictor platform workload rendered="$DOWNLOADS/$OVERLAY.yaml"
+  local predictor platform found workload rendered="$DOWNLOADS/$OVERLAY.yaml"
   predictor="$(tag_of predictor)"
   platform="$(tag_of platform)"
   say "writing $rendered: overlay $OVERLAY with predictor:$predictor and platform:$platform"
@@ -231,7 +231,8 @@ step_platform() {
   wait_for "keys, passwords and the bucket" --namespace mlops --for=condition=Complete \
     job/generated-secrets job/bucket
   # Not for `Available`, which also holds while the former pods still answer.
-  for workload in $(workloads); do
+  found="$(workloads)"
+  for workload in $found; do
     say "waiting for $workload, up to $WAIT_SECONDS s"
     kube rollout status --namespace mlops --timeout="${WAIT_SECONDS}s" "$workload"
   done
