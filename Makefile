@@ -1,6 +1,7 @@
 # make run    set-up, then the whole platform on this machine (ONCE=1: bring up, check, stop)
 # make test   set-up, then lint, types, layers and all tests
 # make kind   a cluster on this machine with the platform (k8s/kind/install.sh --dry-run tells how)
+# make test-cluster  the end-to-end tests on the cluster that KUBECONFIG names
 # make nightly  the tests of serving at length: fuzzing, soak, kills (40 minutes)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export DAGSTER_DISABLE_TELEMETRY := 1
@@ -16,7 +17,8 @@ GC_THRESHOLD := import gc; gc.set_threshold(50_000, 10, 10)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test nightly lint lock docs manifests clean images push sbom scan sign kind test-cluster test-manifests package
+.PHONY: run test nightly lint lock docs manifests clean package images push sbom scan sign digests pin \
+  kind test-cluster cluster-report test-manifests
 
 run: $(INSTALLED)
 	@$(BIN)/mlops-assets up $(if $(ONCE),--once) $(ARGS)
@@ -52,34 +54,67 @@ docs: $(INSTALLED)
 
 TAG ?= kind
 REGISTRY ?= mlops-assets
+# Names of images have no capitals, which an owner's name may have.
+REPOSITORY = $(shell echo "$(REGISTRY)" | tr '[:upper:]' '[:lower:]')
 IMAGES := predictor platform
 
 images:
-	for image in $(IMAGES); do docker build --target $$image -t $(REGISTRY)/$$image:$(TAG) . || exit 1; done
+	for image in $(IMAGES); do docker build --target $$image -t $(REPOSITORY)/$$image:$(TAG) . || exit 1; done
 
 push:
-	for image in $(IMAGES); do docker push $(REGISTRY)/$$image:$(TAG) || exit 1; done
+	for image in $(IMAGES); do docker push $(REPOSITORY)/$$image:$(TAG) || exit 1; done
 
 sbom:
-	for image in $(IMAGES); do syft $(REGISTRY)/$$image:$(TAG) -o spdx-json=$$image.spdx.json || exit 1; done
+	for image in $(IMAGES); do syft $(REPOSITORY)/$$image:$(TAG) -o spdx-json=$$image.spdx.json || exit 1; done
 
 GRYPE ?= grype
 scan:
 	for image in $(IMAGES); do $(GRYPE) sbom:$$image.spdx.json --fail-on high --only-fixed || exit 1; done
 
 # By digest: a tag may name another image by then.
+DIGEST_OF = docker inspect --format '{{index .RepoDigests 0}}' $(REPOSITORY)/$$image:$(TAG)
 sign:
 	for image in $(IMAGES); do \
-	  digest=$$(docker inspect --format '{{index .RepoDigests 0}}' $(REGISTRY)/$$image:$(TAG)) || exit 1; \
+	  digest=$$($(DIGEST_OF)) || exit 1; \
 	  cosign sign --yes $$digest || exit 1; \
 	  cosign attest --yes --type spdxjson --predicate $$image.spdx.json $$digest || exit 1; \
 	done
 
-kind:
+# One line, for `make pin`: the images that were pushed.
+digests:
+	@pushed=$$(for image in $(IMAGES); do $(DIGEST_OF) || exit 1; done) && echo PUSHED=$$pushed
+
+# Has staging and production run these images: make pin "$(make -s digests REGISTRY=… TAG=…)"
+pin:
+	@for image in $(IMAGES); do \
+	  found=$$(for each in $(PUSHED); do echo $$each; done | grep -E "/$$image@sha256:[0-9a-f]{64}$$") \
+	    || { echo "PUSHED names no $$image by digest" >&2; exit 1; }; \
+	  for file in k8s/overlays/staging/images k8s/overlays/production/images; do \
+	    sed -E "s|(name: mlops-$$image, newName: ).*|\1$${found%@*}, digest: $${found#*@}}|" \
+	      $$file/kustomization.yaml > $$file/written && mv $$file/written $$file/kustomization.yaml \
+	      || exit 1; \
+	  done; \
+	done
+
+kind: $(INSTALLED)
 	k8s/kind/install.sh $(STEPS)
 
+# On the cluster that KUBECONFIG names: mlops_assets_tests/kubernetes/real_cluster.py tells the rest.
+test-cluster: export MLOPS_TEST_READY_SECONDS ?= 300
+test-cluster: export MLOPS_TEST_ROUTING_SECONDS ?= 30
 test-cluster: $(INSTALLED)
 	$(BIN)/pytest -n 0 -m cluster
+
+# What a cluster says when a test of it has failed: pods, events, ends of logs.
+cluster-report:
+	-kubectl get pods --all-namespaces --output wide
+	-kubectl get events --all-namespaces --sort-by=.metadata.creationTimestamp
+	-kubectl describe --namespace mlops-models inferenceservices,httproutes
+	-for namespace in mlops mlops-models kserve envoy-gateway-system; do \
+	  for pod in $$(kubectl get pods --namespace $$namespace --output name); do \
+	    kubectl logs --namespace $$namespace --all-containers --prefix --tail=100 $$pod; \
+	  done; \
+	done
 
 test-manifests: $(INSTALLED)
 	$(BIN)/pytest mlops_assets_tests/k8s mlops_assets_tests/observability mlops_assets_tests/test_workflows.py

@@ -83,3 +83,22 @@ def test_each_step_is_a_command_that_runs_by_hand(job: dict[str, Any]) -> None:
             assert words[1] in targets
         else:
             assert words[0] in (".venv/bin/mlops-assets", "kubectl", "tar", "gh"), command
+
+
+def test_the_cluster_that_is_made_is_the_one_that_is_tested_and_asked_what_went_wrong() -> None:
+    (job,) = workflow(FOLDER / "cluster.yml")["jobs"].values()
+    assert job["env"]["KUBECONFIG"]  # test-cluster fails without it
+    commands = [step.get("run", "") for step in job["steps"]]
+    assert commands.index("make kind") < commands.index("make test-cluster")
+    assert job["steps"][-1] == {
+        "name": "what the cluster says", "if": "failure()", "run": "make cluster-report",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("job", jobs())
+def test_what_is_kept_between_runs_is_where_uv_looks(job: dict[str, Any]) -> None:
+    for step in job.get("steps", ()):
+        assert "cache" not in step.get("with", {}), "pip installs uv, and uv the rest"
+        if step.get("uses", "").startswith("actions/cache@"):
+            assert step["with"]["path"] == "~/.cache/uv"
+            assert "hashFiles('requirements.lock')" in step["with"]["key"]

@@ -20,12 +20,16 @@ def doctor(
         bool, typer.Option("--cluster", help="Examine a cluster: this pod's, or kubectl's.")
     ] = False,
     namespace: Annotated[str, typer.Option(help="Where the platform runs.")] = "mlops",
-    models: Annotated[str, typer.Option(help="Where models are served.")] = "mlops-models",
+    models: Annotated[
+        str, typer.Option(help="Where models are served.", envvar="MLOPS_KSERVE_NAMESPACE")
+    ] = "mlops-models",
     account: Annotated[
         str,
         typer.Option(help="Whose rights you have: run, daemon, webserver or code-location."),
     ] = "run",
-    mode: Annotated[str, typer.Option(help="KServe's mode: Standard or Knative.")] = "Standard",
+    mode: Annotated[
+        str, typer.Option(help="KServe's mode: Standard or Knative.", envvar="MLOPS_KSERVE_MODE")
+    ] = "Standard",
     kubeconfig: Annotated[Path | None, typer.Option(help="As for kubectl.")] = None,
     context: Annotated[str | None, typer.Option(help="As for kubectl.")] = None,
     home: HomeOption = None,

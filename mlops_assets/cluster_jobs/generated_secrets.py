@@ -19,6 +19,8 @@ from mlops_assets.kserve.api import CONFIG_MAPS, ClusterApi, Collection, connect
 from mlops_assets.modeling.signing import SIGNING_KEY, key_id
 
 PLATFORM, MODELS = "mlops", "mlops-models"
+BUCKET, ARTIFACTS = "mlops", "mlflow"
+"""The bucket of the overlays for kind, and what MLflow keeps models under."""
 _SECRET = Collection("secrets", "Secret")
 
 Values = Mapping[str, str]
@@ -58,12 +60,21 @@ def _same(namespace: str, name: str) -> Callable[[Found], Values]:
     return lambda found: found[f"{namespace}/{name}"]
 
 
+# SeaweedFS: a pattern fits a whole path, and one without * or ? is a bucket with all that is in it.
+# So the first is the bucket alone, which KServe asks for before it fetches a model.
+READ_MODELS = (
+    f"Read:{BUCKET[:-1]}?",
+    f"Read:{BUCKET}/{ARTIFACTS}/*",
+    f"List:{BUCKET}/{ARTIFACTS}/*",
+)
+
+
 def _identities(found: Found) -> Values:
     """Who may do what in the object storage, in its own words."""
     writer, reader = found[f"{PLATFORM}/object-storage"], found[f"{MODELS}/object-storage-read"]
     users = [
         ("platform", writer, ["Admin", "Read", "Write", "List", "Tagging"]),
-        ("predictors", reader, ["Read", "List"]),
+        ("predictors", reader, list(READ_MODELS)),
     ]
     identities = [
         {

@@ -21,6 +21,7 @@ from mlops_assets.kserve.api import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     INFERENCE_SERVICES,
+    STATEFUL_SETS,
     ClusterApi,
     Collection,
     is_retryable,
@@ -185,18 +186,22 @@ def _try_service(api: ClusterApi) -> str | Unanswered:
 
 
 def _workloads(api: ClusterApi) -> list[judgement.Workload]:
-    return [_read_workload(each) for each in api.list(DEPLOYMENTS, _PART_OF)]
+    return [
+        _read_workload(kind, each)
+        for kind in (DEPLOYMENTS, STATEFUL_SETS)
+        for each in api.list(kind, _PART_OF)
+    ]
 
 
-def _read_workload(deployment: Mapping[str, Any]) -> judgement.Workload:
-    status = deployment.get("status") or {}
+def _read_workload(kind: Collection, workload: Mapping[str, Any]) -> judgement.Workload:
+    status = workload.get("status") or {}
     conditions = status.get("conditions") or []
     bad = [c for c in conditions if (c["type"] == "ReplicaFailure") == (c["status"] == "True")]
     bad.sort(key=lambda c: c["type"] != "ReplicaFailure")  # a quota, say, before what it leads to
     reasons = [str(c.get("message") or c.get("reason", "")) for c in bad]
     return judgement.Workload(
-        deployment["metadata"]["name"],
-        deployment["spec"].get("replicas", 1),
+        f"{kind.kind.lower()}/{workload['metadata']['name']}",
+        workload["spec"].get("replicas", 1),
         status.get("availableReplicas", 0),
         f"({reasons[0]})" if reasons else "",
     )

@@ -13,18 +13,22 @@ from mlops_assets.kserve.capabilities import Capabilities, Mode, require_mode, r
 OLDEST, NEWEST_TRIED = (1, 32), (1, 37)
 """Kubernetes: KServe 0.21 asks for 1.32; manifests are checked against 1.37's schemas."""
 
+_HOW = "docs/kubernetes.md, Install; on kind alone: k8s/kind/install.sh"
+_ASK_OUTSIDE = (
+    "an administrator's `mlops-assets doctor --cluster` may see what this account may not"
+)
 _KSERVE_KINDS = {
-    "serving.kserve.io/v1beta1": "KServe: k8s/kind/install.sh kserve",
-    "serving.kserve.io/v1alpha1": "KServe with its ServingRuntimes: k8s/kind/install.sh kserve",
+    "serving.kserve.io/v1beta1": f"KServe ({_HOW} kserve)",
+    "serving.kserve.io/v1alpha1": f"KServe with its ServingRuntimes ({_HOW} kserve)",
 }
 NEEDED_KINDS: Mapping[Mode, Mapping[str, str]] = {
     "Standard": {
         **_KSERVE_KINDS,
-        "gateway.networking.k8s.io/v1": "Gateway API: k8s/kind/install.sh gateway",
+        "gateway.networking.k8s.io/v1": f"Gateway API ({_HOW} gateway)",
     },
     "Knative": {
         **_KSERVE_KINDS,
-        "serving.knative.dev/v1": "Knative Serving: k8s/kind/install.sh knative",
+        "serving.knative.dev/v1": f"Knative Serving ({_HOW} knative)",
     },
 }
 WANTED_KINDS: Mapping[str, str] = {
@@ -78,12 +82,12 @@ def judge_capabilities(found: Capabilities | str | Unanswered, mode: Mode) -> Fi
         mend = "kubectl get --raw /openapi/v3/apis/serving.kserve.io/v1beta1"
         return Finding("kserve", "unknown", found.reason, mend)
     if isinstance(found, str):
-        return Finding("kserve", "broken", found, "install KServe 0.21 or newer")
+        return Finding("kserve", "broken", found, f"install KServe 0.21 or newer ({_HOW} kserve)")
     try:
         require_mode(found, mode)
         require_shares(found, mode, 1)
     except ServingError as error:
-        return Finding("kserve", "broken", str(error), "k8s/kind/install.sh shows how, pinned")
+        return Finding("kserve", "broken", str(error), f"set KServe up as {_HOW} kserve")
     return Finding("kserve", "fine", f"{found.release}; rollouts in mode {mode}")
 
 
@@ -106,7 +110,7 @@ def judge_rights(account: str, answers: Mapping[Right, bool | Unanswered]) -> Fi
 def judge_there(check: str, there: bool | Unanswered, what: str, mend: str) -> Finding:
     """An object that must be there."""
     if isinstance(there, Unanswered):
-        return Finding(check, "unknown", there.reason, mend)
+        return Finding(check, "unknown", there.reason, _ASK_OUTSIDE)
     if not there:
         return Finding(check, "broken", f"{what} is not there", mend)
     return Finding(check, "fine", what)
@@ -116,7 +120,9 @@ def judge_webhook(answer: str | Unanswered) -> Finding:
     """KServe's webhook, by its words to a service declared for trial; "" when it takes it."""
     check = "kserve webhook"
     if isinstance(answer, Unanswered):
-        return Finding(check, "unknown", answer.reason, "look at the findings before this one")
+        return Finding(
+            check, "unknown", answer.reason, f"look at the findings before this one; {_ASK_OUTSIDE}"
+        )
     if "failed calling webhook" in answer or "no endpoints available" in answer:
         mend = (
             "kubectl -n kserve get pods,endpointslices,certificates: the controller must run, and "
@@ -144,31 +150,31 @@ def judge_clock(server: datetime | Unanswered, now: datetime) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A Deployment: pods that should be available, that are, and why not."""
+    """A Deployment or StatefulSet: pods that should be available, that are, and why not."""
 
-    name: str
+    name: str  # with its kind, as kubectl takes it: deployment/mlflow
     wanted: int
     available: int
     reason: str = ""
 
 
 def judge_workloads(found: Sequence[Workload] | Unanswered) -> Finding:
-    """The platform's own Deployments."""
+    """The platform's own Deployments and StatefulSets."""
     check = "platform pods"
     if isinstance(found, Unanswered):
-        mend = "kubectl -n mlops get deployments"
+        mend = f"kubectl -n mlops get deployments,statefulsets; {_ASK_OUTSIDE}"
         return Finding(check, "unknown", found.reason, mend)
     if not found:
         mend = "kubectl apply -k k8s/overlays/<overlay>"
-        return Finding(check, "broken", "there is no Deployment of the platform", mend)
+        return Finding(check, "broken", "there is no workload of the platform", mend)
     down = [each for each in found if each.available < each.wanted]
     if down:
         words = "; ".join(
             f"{each.name}: {each.available} of {each.wanted} {each.reason}".strip() for each in down
         )
-        mend = f"kubectl -n mlops describe deployment {down[0].name}, then its pods"
+        mend = f"kubectl -n mlops describe {down[0].name}, then its pods"
         return Finding(check, "broken", words, mend)
-    return Finding(check, "fine", f"{len(found)} Deployments are available")
+    return Finding(check, "fine", f"{len(found)} Deployments and StatefulSets are available")
 
 
 def judge_reachable(check: str, answer: str | Unanswered | None, setting: str) -> Finding:
@@ -176,7 +182,7 @@ def judge_reachable(check: str, answer: str | Unanswered | None, setting: str) -
     if answer is None:
         mend = (
             "ask from inside: kubectl -n mlops exec deploy/dagster-code-location -- "
-            "mlops-assets doctor --cluster"
+            "mlops-assets doctor --cluster --account code-location"
         )
         return Finding(check, "unknown", f"{setting} is not set here", mend)
     if isinstance(answer, Unanswered):

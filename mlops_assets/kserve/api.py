@@ -78,6 +78,7 @@ INFERENCE_SERVICES = Collection(
 HTTP_ROUTES = Collection("httproutes", "HTTPRoute", "gateway.networking.k8s.io")
 KNATIVE_REVISIONS = Collection("revisions", "Revision", "serving.knative.dev")
 DEPLOYMENTS = Collection("deployments", "Deployment", "apps")
+STATEFUL_SETS = Collection("statefulsets", "StatefulSet", "apps")
 CONFIG_MAPS = Collection("configmaps", "ConfigMap")
 PODS = Collection("pods", "Pod")
 

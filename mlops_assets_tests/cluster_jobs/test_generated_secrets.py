@@ -1,11 +1,20 @@
 import base64
+import fnmatch
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mlops_assets.cluster_jobs.generated_secrets import MODELS, PLATFORM, SECRETS, make_missing
+from mlops_assets.cluster_jobs.generated_secrets import (
+    ARTIFACTS,
+    BUCKET,
+    MODELS,
+    PLATFORM,
+    READ_MODELS,
+    SECRETS,
+    make_missing,
+)
 from mlops_assets.errors import UnsafeModelError
 from mlops_assets.kserve.api import ClusterApi, Collection, build_api
 from mlops_assets.modeling.signing import read_trusted_keys, sign
@@ -63,7 +72,33 @@ def test_the_store_knows_the_keys_of_both_users_and_lets_predictors_read_only(ap
         assert users[name]["credentials"] == [
             {"accessKey": keys["AWS_ACCESS_KEY_ID"], "secretKey": keys["AWS_SECRET_ACCESS_KEY"]}
         ]
-    assert users["predictors"]["actions"] == ["Read", "List"]
+    assert users["predictors"]["actions"] == list(READ_MODELS)
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [
+        ("Read:mlops", True),  # is the bucket there?
+        ("List:mlops/mlflow/1/models/m-1/artifacts", True),
+        ("Read:mlops/mlflow/1/models/m-1/artifacts/model.onnx", True),
+        ("Read:mlops/prediction_log/part-0.parquet", False),
+        ("Read:mlops/dagster-logs/run.out", False),
+        ("List:mlops/dagster-logs/", False),
+        ("List:mlops", False),
+        ("Read:other", False),
+        ("Write:mlops/mlflow/1/models/m-1/artifacts/model.onnx", False),
+    ],
+)
+def test_keys_of_predictors_read_models_and_no_logs(asked: str, allowed: bool) -> None:
+    """As SeaweedFS judges: patterns fit whole paths, * and ? any sign, / included."""
+    assert all(set(action) & set("*?") for action in READ_MODELS)  # else: everything in a bucket
+    assert any(fnmatch.fnmatchcase(asked, action) for action in READ_MODELS) == allowed
+
+
+def test_the_models_are_where_the_platform_keeps_them() -> None:
+    base = Path(__file__).parents[2] / "k8s" / "base"
+    assert f"MLOPS_BUCKET={BUCKET}\n" in (base / "platform.env").read_text()
+    assert f"=s3://$(MLOPS_BUCKET)/{ARTIFACTS}\n" in (base / "mlflow" / "mlflow.yaml").read_text()
 
 
 def test_no_two_secrets_share_a_value_but_the_token_that_both_sides_need(apis: Apis) -> None:

@@ -48,11 +48,14 @@ def site(whole: Site) -> Iterator[Site]:
     yield whole
     whole.cluster.objects.admission[1:] = []
     whole.clean()
-    for kind in ("servingruntimes", "configmaps", "deployments"):
+    for kind in ("servingruntimes", "configmaps", "deployments", "statefulsets"):
         for each in whole.cluster.objects.list(whole.cluster.objects.kind(kind), "default"):
             whole.cluster.objects.delete(
                 whole.cluster.objects.kind(kind), "default", each["metadata"]["name"]
             )
+
+
+INSIDE = "mlops:dagster-code-location"
 
 
 def put(site: Site, kind: str, name: str, more: dict[str, Any] | None = None) -> None:
@@ -137,8 +140,44 @@ def test_pods_that_are_not_available_are_told_with_the_reason(site: Site) -> Non
     site.cluster.settle()
     found = examine(site)["platform pods"]
     assert found.verdict == "broken"
-    assert found.found.startswith("sink: 0 of 1 (")
+    assert found.found.startswith("deployment/sink: 0 of 1 (")
     assert "quota" in found.found
+    assert "describe deployment/sink" in found.mend
+
+
+def test_what_data_is_kept_in_is_a_part_of_the_platform_too(site: Site) -> None:
+    put(site, "statefulsets", "postgresql", {"spec": {"replicas": 1}})
+    found = examine(site)["platform pods"]
+    assert (found.verdict, found.found) == ("broken", "statefulset/postgresql: 0 of 1")
+
+
+def test_from_inside_as_its_own_output_says_nothing_is_broken_and_the_unseen_is_unknown(
+    site: Site,
+) -> None:
+    (command,) = {each.mend for each in examine(site).values() if "ask from inside" in each.mend}
+    account = command.partition("--account ")[2]
+    inside = replace(site, user=INSIDE)
+    site.cluster.api.faults.allowed[INSIDE] = {
+        (right.verb, right.resource) for right in rights_of("code-location")
+    }
+    examined = Examined(inside.api, "default", account=account)  # type: ignore[arg-type]
+    found = {each.check: each for each in examine_cluster(examined)}
+    assert {each.check for each in found.values() if each.verdict == "broken"} == set()
+    assert found["rights of code-location"].verdict == "fine"
+    for check in ("serving runtime", "kserve webhook"):
+        assert (found[check].verdict, "forbidden" in found[check].found) == ("unknown", True)
+        assert "an administrator's" in found[check].mend
+
+
+def test_the_mode_is_the_pods_own_unless_it_is_said(site: Site, tmp_path: Path) -> None:
+    config = write_kubeconfig(tmp_path / "config", site.cluster.api.url)
+    words = ["doctor", "--cluster", "--json", f"--kubeconfig={config}", "--namespace=default"]
+    for more, mode in (([], "knative"), (["--mode=Standard"], "gateway")):
+        shown = CliRunner().invoke(
+            app, [*words, *more], env={"MLOPS_KSERVE_MODE": "Knative"}, catch_exceptions=False
+        )
+        checks = [each["check"] for each in json.loads(shown.stdout)["findings"]]
+        assert any(mode in check for check in checks), checks
 
 
 def test_clocks_that_differ_are_told(site: Site) -> None:
@@ -158,7 +197,8 @@ def test_an_api_server_that_does_not_answer_is_the_only_finding(site: Site) -> N
 def test_a_cluster_without_what_is_needed_says_what_to_install() -> None:
     with running_site("Standard", "0.20", gateway_api=False) as site:
         found = examine(site)
-    assert found["kinds of gateway.networking.k8s.io"].mend.startswith("install Gateway API")
+    mend = found["kinds of gateway.networking.k8s.io"].mend
+    assert mend.startswith("install Gateway API (docs/kubernetes.md, Install; on kind alone: ")
     assert found["kinds of cert-manager.io"].verdict == "warning"
     assert found["kserve"].verdict == "broken"
     assert "Gateway API" in found["kserve"].found

@@ -3,13 +3,17 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mlops_assets_tests.k8s.rendering import render, render_text
+
 KIND = Path(__file__).parents[2] / "k8s" / "kind"
 SCRIPT = KIND / "install.sh"
+KUBECTL = Path(sys.executable).with_name("kubectl")
 
 
 def plan(
@@ -41,7 +45,8 @@ def test_the_plan_goes_from_the_cluster_to_its_examination() -> None:
     assert shown.returncode == 0, shown.stderr
     begun = re.findall(r"^== (\S+)$", shown.stderr, re.MULTILINE)
     assert begun == [
-        "cluster", "cert-manager", "gateway", "kserve", "images", "platform", "check",
+        "cluster", "cert-manager", "metrics-server", "gateway", "kserve", "images", "platform",
+        "check",
     ]  # fmt: skip
     lines = shown.stdout.splitlines()
     assert lines[0].startswith("kind create cluster --name mlops")
@@ -49,10 +54,57 @@ def test_the_plan_goes_from_the_cluster_to_its_examination() -> None:
 
 
 def test_every_step_that_makes_something_run_says_what_it_waits_for() -> None:
-    for step in ("cluster", "cert-manager", "gateway", "kserve", "platform", "knative", "kubeflow"):
+    for step in steps() - {"images", "check"}:
         shown = plan(step)
         assert "waiting for " in shown.stderr, step
-        assert "kubectl wait --timeout=300s" in shown.stdout, step
+        assert re.search("kubectl --context kind-mlops (wait|rollout status).*600s", shown.stdout)
+
+
+def steps() -> set[str]:
+    found = re.findall(r"^step_([\w-]+)\(\)", SCRIPT.read_text(), re.MULTILINE)
+    return set(found)
+
+
+def test_every_step_acts_on_the_cluster_that_is_named_whatever_is_current() -> None:
+    asked = 0
+    for line in plan(*sorted(steps()), CLUSTER="other").stdout.splitlines():
+        if line.startswith(("kubectl ", "helm ")) and not line.startswith("kubectl kustomize"):
+            assert re.match(r"kubectl --context kind-other |helm --kube-context kind-other ", line)
+            asked += 1
+        assert not line.startswith("kind ") or "--name other" in line
+    assert asked > 20
+
+
+def test_the_examination_makes_what_it_needs_and_knows_the_mode() -> None:
+    made, examined = plan("check").stdout.splitlines()
+    assert re.fullmatch(r"make -C \S+ \.venv/\.installed ", made)
+    assert "doctor --cluster --context kind-mlops --mode Standard" in examined
+    assert "--mode Knative" in plan("check", OVERLAY="kind-knative").stdout
+
+
+def test_pods_stateful_ones_and_jobs_are_waited_for() -> None:
+    platform = plan("platform").stdout
+    order = ("delete --namespace mlops --ignore-not-found job", "apply", "wait", "rollout status")
+    found = [platform.index(f"kubectl --context kind-mlops {words}") for words in order]
+    assert found == sorted(found)
+    jobs = {each["metadata"]["name"] for each in render("kind") if each["kind"] == "Job"}
+    for name in jobs:
+        assert len(re.findall(rf"job/{name}\b", platform)) == 2  # removed, then waited for
+    assert "get deployment,statefulset" in SCRIPT.read_text()
+
+
+def test_step_kserve_finds_a_webhook_of_cert_manager_that_answers() -> None:
+    asked = plan("cert-manager").stdout.splitlines()[-1]
+    (file,) = re.findall(r"apply --dry-run=server --filename (\S+)", asked)
+    assert yaml.safe_load(Path(file).read_text())["kind"] == "Certificate"
+
+
+def test_autoscalers_have_numbers_and_their_source_is_a_commit() -> None:
+    content = yaml.safe_load((KIND / "metrics-server" / "kustomization.yaml").read_text())
+    (source,) = content["resources"]
+    assert re.search(r"\?ref=[0-9a-f]{40}$", source)
+    (patch,) = content["patches"]
+    assert yaml.safe_load(patch["patch"])[0]["value"] == "--kubelet-insecure-tls"
 
 
 def test_another_overlay_can_be_asked_for() -> None:
@@ -94,54 +146,115 @@ def test_an_unknown_step_is_refused() -> None:
     assert (shown.returncode, "there is no step everything" in shown.stderr) == (2, True)
 
 
-def test_a_missing_tool_is_named(tmp_path: Path) -> None:
-    for tool in ("bash", "dirname"):
+def test_missing_tools_are_named_all_at_once_before_the_first_step(tmp_path: Path) -> None:
+    for tool in ("bash", "dirname", "tr", "sort"):
         (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
     shown = subprocess.run(
-        ["bash", str(SCRIPT), "kserve"],
+        ["bash", str(SCRIPT), "cluster", "cert-manager", "kserve", "images"],
         capture_output=True,
         text=True,
         env={"PATH": str(tmp_path)},
         check=False,
     )
-    assert (shown.returncode, shown.stderr.splitlines()[-1]) == (
-        2,
-        "helm is needed and was not found",
+    missing = "needed and not found: curl docker helm kind kubectl make sha256sum\n"
+    assert (shown.returncode, shown.stderr) == (2, missing)
+
+
+def test_a_changed_image_has_another_name_in_all_that_names_it(tmp_path: Path) -> None:
+    docker = """[[ "$*" == *predictor* ]] && echo sha256:1111222233334444 || echo "$ID" """
+    kubectl = f"""case "$*" in
+      *kustomize*) exec {KUBECTL} "$@" ;;
+      *--output*) echo deployment.apps/one; echo statefulset.apps/two ;;
+      *) echo "$@" >> "$CALLS" ;;
+    esac"""
+    path = put_tools(tmp_path / "tools", docker=docker, kubectl=kubectl)
+    found = []
+    for image in ("sha256:aaaabbbbccccdddd", "sha256:eeeeffff00001111"):
+        subprocess.run(
+            ["bash", str(SCRIPT), "platform"],
+            env={
+                "PATH": path,
+                "CALLS": str(tmp_path / "calls"),
+                "DOWNLOADS": str(tmp_path / "rendered"),
+                "ID": image,
+            },
+            check=True,
+        )
+        found.append((tmp_path / "rendered" / "kind.yaml").read_text())
+    as_it_stands = render_text(KIND.parent / "overlays" / "kind")
+    n_platform = as_it_stands.count("mlops-assets/platform:kind\n")
+    assert n_platform > 5
+    assert found[0].count("mlops-assets/platform:kind-aaaabbbbcccc\n") == n_platform
+    assert found[0].count("mlops-assets/predictor:kind-111122223333\n") == 2
+    assert "assets/platform:kind\n" not in found[0]
+    assert found[1] == found[0].replace("kind-aaaabbbbcccc", "kind-eeeeffff0000")
+    calls = (tmp_path / "calls").read_text()
+    assert calls.count("rollout status") == 4
+    assert "--timeout=600s statefulset.apps/two" in calls
+
+
+def put_tools(folder: Path, **does: str) -> str:
+    """Programs that are scripts; the PATH on which they come first."""
+    folder.mkdir()
+    for name, script in does.items():
+        (folder / name).write_text(f"#!/bin/bash\n{script}\n")
+        (folder / name).chmod(0o755)
+    return f"{folder}:/usr/bin:/bin"
+
+
+CURL = 'while [[ "$1" != --output ]]; do shift; done; echo x > "$2"'
+SHA256_OF_X = "73cb3858a687a8494ca3323053016282f3dad39d42cf62ca4e79dda2aac7d9ac"
+
+
+def install_cert_manager(
+    folder: Path, sha256: str, kubectl: str, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """The step in a copy of this folder, where the file that curl gets is `x`."""
+    copied = folder / "k8s" / "kind"
+    copied.mkdir(parents=True)
+    (copied / "install.sh").write_text(SCRIPT.read_text())
+    text = (KIND / "versions.env").read_text()
+    told = re.sub("(?<=CERT_MANAGER_SHA256=).*", sha256, text)
+    (copied / "versions.env").write_text(told)
+    path = put_tools(folder / "tools", curl=CURL, kubectl=kubectl)
+    return subprocess.run(
+        ["bash", str(copied / "install.sh"), "cert-manager"],
+        capture_output=True,
+        text=True,
+        env={"PATH": path, "CALLS": str(folder / "calls"), **settings},
+        check=False,
     )
 
 
 def test_a_file_that_is_another_than_its_checksum_says_is_removed(tmp_path: Path) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    curl = 'while [[ "$1" != --output ]]; do shift; done; echo x > "$2"'
-    for name, does in (("curl", curl), ("kubectl", 'echo called >> "$CALLS"')):
-        (tools / name).write_text(f"#!/bin/bash\n{does}\n")
-    for tool in tools.iterdir():
-        tool.chmod(0o755)
-    copied = tmp_path / "k8s" / "kind"
-    copied.mkdir(parents=True)
-    (copied / "install.sh").write_text(SCRIPT.read_text())
-    text = (KIND / "versions.env").read_text()
-    wrong = re.sub("(?<=CERT_MANAGER_SHA256=).*", "0" * 64, text)
-    (copied / "versions.env").write_text(wrong)
-    shown = subprocess.run(
-        ["bash", str(copied / "install.sh"), "cert-manager"],
-        capture_output=True,
-        text=True,
-        env={"PATH": f"{tools}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls")},
-        check=False,
-    )
+    shown = install_cert_manager(tmp_path, "0" * 64, 'echo called >> "$CALLS"')
     assert shown.returncode == 1
     assert "is another file than versions.env says; it was removed" in shown.stderr
-    assert list((copied / ".downloads").iterdir()) == []
+    assert list((tmp_path / "k8s" / "kind" / ".downloads").iterdir()) == []
     assert not (tmp_path / "calls").exists()
+
+
+REFUSES_ONCE = """
+echo called >> "$CALLS"
+[[ "$*" != *dry-run* || $(wc -l < "$CALLS") -gt 3 ]] || { echo no webhook yet >&2; exit 1; }
+"""
+
+
+def test_a_webhook_that_is_not_ready_yet_is_asked_again_until_time_is_over(tmp_path: Path) -> None:
+    (tmp_path / "in_time").mkdir()
+    shown = install_cert_manager(tmp_path / "in_time", SHA256_OF_X, REFUSES_ONCE)
+    assert (shown.returncode, "no webhook yet" in shown.stderr) == (0, False)
+    (tmp_path / "late").mkdir()
+    never = REFUSES_ONCE.replace("-gt 3", "-gt 99")
+    shown = install_cert_manager(tmp_path / "late", SHA256_OF_X, never, WAIT_SECONDS="0")
+    assert (shown.returncode, shown.stderr.splitlines()[-1]) == (1, "no webhook yet")
 
 
 def test_versions_are_pinned_and_checksums_are_whole() -> None:
     for name, value in versions().items():
         if name.endswith("_SHA256"):
             assert re.fullmatch(r"[0-9a-f]{64}", value), name
-        elif name == "KNATIVE_FILES_REF":
+        elif name.endswith("_REF"):
             assert re.fullmatch(r"[0-9a-f]{40}", value)
         elif name == "KUBERNETES_IMAGE":  # a tag of kind's is built anew for each release of it
             assert re.search(r":v\d+\.\d+\.\d+@sha256:[0-9a-f]{64}$", value)

@@ -8,7 +8,15 @@ import pytest
 
 from mlops_assets.cluster_jobs.generated_secrets import SECRETS
 from mlops_assets_tests.k8s.made_pods import predictor_pod, run_pod
-from mlops_assets_tests.k8s.rendering import OVERLAYS, Object, Pod, pods_of, render, selects
+from mlops_assets_tests.k8s.rendering import (
+    OVERLAYS,
+    Object,
+    Pod,
+    label_of,
+    pods_of,
+    render,
+    selects,
+)
 
 GIVEN = {
     ("ConfigMap", "mlops-models", "mlops-trusted-keys"),  # made with the key that signs models
@@ -170,3 +178,11 @@ def test_ports_of_services_and_routes_lead_to_a_container(overlay: str) -> None:
                 for backend in rule["backendRefs"]:
                     ports = {port["port"] for port in services[backend["name"]]["ports"]}
                     assert backend["port"] in ports
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_doctor_sees_every_workload_of_the_platform(overlay: str) -> None:
+    for content in render(overlay):
+        if content["kind"] in ("Deployment", "StatefulSet"):
+            labels = content["metadata"].get("labels", {})
+            assert labels.get("app.kubernetes.io/part-of") == "mlops-assets", label_of(content)

@@ -64,6 +64,7 @@ BUILT_IN = (
     Kind("", "v1", "services", "Service", subresources=_STATUS),
     Kind("", "v1", "events", "Event"),
     Kind("apps", "v1", "deployments", "Deployment", subresources=_STATUS),
+    Kind("apps", "v1", "statefulsets", "StatefulSet", subresources=_STATUS),
     Kind("batch", "v1", "jobs", "Job", subresources=_STATUS),
     Kind(
         "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition",

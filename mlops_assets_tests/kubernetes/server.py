@@ -118,12 +118,12 @@ class _Handler(BaseHTTPRequestHandler):
         code = 500
         try:
             parts = urlsplit(self.path).path.strip("/").split("/")
-            page = self._page(parts, raw)
+            user = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            page = self._page(parts, raw, user)
             if page is not None:
                 self._send(*page)
                 return
             request = read_request(self.command, self.path, self.server_state.objects.kinds)
-            user = self.headers.get("Authorization", "").removeprefix("Bearer ")
             call = Call(request.verb, request.resource, request.name, 0, user)
             self.server_state.calls.append(call)  # before the caller has its answer
             code = self._serve(request, raw, user)
@@ -141,13 +141,13 @@ class _Handler(BaseHTTPRequestHandler):
         if call is not None:
             call.code = code
 
-    def _page(self, parts: list[str], raw: bytes) -> tuple[int, Object] | None:
+    def _page(self, parts: list[str], raw: bytes, user: str) -> tuple[int, Object] | None:
         state = self.server_state
         if parts == _REVIEW and self.command == "POST":
             body = json.loads(raw)
             asked = body["spec"]["resourceAttributes"]
             resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
-            allowed = (asked["verb"], resource) not in state.faults.denied
+            allowed = not state.faults.refuses(user, asked["verb"], resource)
             return 201, {**body, "status": {"allowed": allowed}}
         found = describe(state.objects, parts) if self.command == "GET" else None
         if found is None:

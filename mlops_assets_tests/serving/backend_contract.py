@@ -47,6 +47,9 @@ __all__ = [
 READY_SECONDS = float(os.environ.get("MLOPS_TEST_READY_SECONDS", "20"))
 """Longest wait for a revision; a real cluster may need minutes to pull an image."""
 
+ROUTING_SECONDS = float(os.environ.get("MLOPS_TEST_ROUTING_SECONDS", "0"))
+"""How long answers may follow the routes; a real gateway takes a second or two."""
+
 POSITIVE = {"x0": 3.0, "x1": -1.0, "hours per day": 0.5}
 
 
@@ -59,7 +62,7 @@ def manifest(backend: ServingBackend, positive_model: Path) -> Iterator[dict[str
 
 
 def wait_gone(backend: ServingBackend, service: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 30 + ROUTING_SECONDS
     while backend.status(service) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -85,6 +88,7 @@ def test_a_declared_version_gets_ready_and_answers(
     assert status.manifest_digest == manifest_digest(manifest)
     wait_traffic(backend, {"v1": 100})
     assert backend.traffic("toy") == {"v1": 100}
+    wait_answer(backend, 1)
     answer = backend.predict("toy", [POSITIVE, {**POSITIVE, "x0": -9.0}])
     assert answer["predictions"] == [1, 0]
     assert answer["classes"] == [0, 1]
@@ -108,7 +112,7 @@ def test_a_new_version_takes_the_traffic_once_it_is_ready(
     backend.apply(toy_manifest(negative_model, 2, digest="b" * 64))
     status = backend.wait_ready("toy", 2, READY_SECONDS)
     assert (status.ready_revision, status.traffic) == ("v2", {"v2": 100})
-    assert backend.predict("toy", [POSITIVE])["predictions"] == [0]
+    wait_answer(backend, 0)
     with pytest.raises(ServingError, match="declares revision v2, not v1"):
         backend.wait_ready("toy", 1, 1.0)
 
@@ -122,7 +126,7 @@ def test_a_version_that_fails_says_why_and_the_old_one_serves(
     with pytest.raises(ServingError, match=f"v2 failed.*expected {'c' * 64}.*v1 still serves"):
         backend.wait_ready("toy", 2, READY_SECONDS)
     wait_traffic(backend, {"v1": 100})
-    assert backend.predict("toy", [POSITIVE])["predictions"] == [1]
+    wait_answer(backend, 1)
     status = backend.status("toy")
     assert status is not None
     assert (status.phase, status.ready_revision, status.declared_revision) == ("failed", "v1", "v2")
@@ -130,10 +134,26 @@ def test_a_version_that_fails_says_why_and_the_old_one_serves(
 
 def wait_traffic(backend: ServingBackend, wanted: dict[str, int]) -> None:
     """Wait for these shares; revisions without one may be there too."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 10 + ROUTING_SECONDS
     while {name: share for name, share in backend.traffic("toy").items() if share} != wanted:
         assert time.monotonic() < deadline, backend.traffic("toy")
         time.sleep(0.05)
+
+
+def wait_answer(backend: ServingBackend, prediction: int) -> None:
+    """Wait until this is what callers get."""
+    deadline = time.monotonic() + ROUTING_SECONDS
+    while True:
+        try:
+            found = backend.predict("toy", [POSITIVE])["predictions"]
+        except ServingError:  # the gateway has no route yet
+            if time.monotonic() >= deadline:
+                raise
+        else:
+            if found == [prediction]:
+                return
+            assert time.monotonic() < deadline, found
+        time.sleep(0.1)
 
 
 def declare_both(
@@ -156,16 +176,16 @@ def test_traffic_moves_without_a_new_manifest_and_back_with_one(
     both = with_canary(manifest, toy_manifest(negative_model, 2, digest="b" * 64))
     declare_both(backend, cannot, manifest, both)
     before = backend.wait_ready("toy", 1, READY_SECONDS)
-    assert backend.predict("toy", [POSITIVE])["predictions"] == [1]
+    wait_answer(backend, 1)
     backend.set_traffic("toy", {"v1": 0, "v2": 100})
     wait_traffic(backend, {"v2": 100})
-    assert backend.predict("toy", [POSITIVE])["predictions"] == [0]
+    wait_answer(backend, 0)
     status = backend.status("toy")
     assert status is not None
     assert status.manifest_digest == before.manifest_digest
     backend.set_traffic("toy", {"v1": 100})
     wait_traffic(backend, {"v1": 100})
-    assert backend.predict("toy", [POSITIVE])["predictions"] == [1]
+    wait_answer(backend, 1)
     backend.apply(manifest)  # declares v2 no more, so the split speaks of nothing
     backend.wait_ready("toy", 1, READY_SECONDS)
     wait_traffic(backend, {"v1": 100})
@@ -184,6 +204,8 @@ def test_a_declaration_again_keeps_the_shares_asked_for_since(
     backend.set_traffic("toy", {"v1": 70, "v2": 30})
     backend.apply(both)
     wait_traffic(backend, {"v1": 70, "v2": 30})
+    if ROUTING_SECONDS:
+        wait_answer(backend, 0)  # the gateway knows of the new shares
     answers = [backend.predict("toy", [POSITIVE])["predictions"][0] for _ in range(60)]
     assert 20 < sum(answers) < 57  # of 42 expected; each bound 4 standard deviations away or more
 
@@ -248,7 +270,7 @@ def test_each_revision_has_a_status_of_its_own(
     backend.apply(manifest)
     backend.wait_ready("toy", 1, READY_SECONDS)
     backend.apply(with_canary(manifest, toy_manifest(negative_model, 2, digest="c" * 64)))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + READY_SECONDS
     while True:
         status = backend.status("toy")
         assert status is not None
@@ -285,6 +307,7 @@ def test_wrong_rows_are_refused_with_the_reason(
 ) -> None:
     backend.apply(manifest)
     backend.wait_ready("toy", 1, READY_SECONDS)
+    wait_answer(backend, 1)
     with pytest.raises(AnsweredError, match=r"400.*'hours per day' is missing") as caught:
         backend.predict("toy", [{"x0": 1.0, "x1": 1.0}], revision=revision)
     assert caught.value.status == 400
