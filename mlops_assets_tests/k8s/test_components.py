@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mlops_assets_tests.k8s.addresses import Address, Cluster
 from mlops_assets_tests.k8s.rendering import (
     FOLDER,
     OVERLAYS,
     Object,
+    pods_of,
     read_objects,
     render,
     render_text,
@@ -21,18 +23,22 @@ FOREIGN = {"Profile", "AuthorizationPolicy"}
 """Kinds of Kubeflow and Istio, of which no schema is at hand."""
 
 
-@pytest.fixture
-def kubeflow(tmp_path: Path) -> Sequence[Object]:
-    """The overlay production with the component, in a folder of its own as a site would have it."""
+def mixed_in(component: str, folder: Path) -> Sequence[Object]:
+    """The overlay production with a component, in a folder of its own as a site would have it."""
     content = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [os.path.relpath(FOLDER / "overlays" / "production", tmp_path)],
-        "components": [os.path.relpath(FOLDER / "components" / "kubeflow", tmp_path)],
+        "resources": [os.path.relpath(FOLDER / "overlays" / "production", folder)],
+        "components": [os.path.relpath(FOLDER / "components" / component, folder)],
         "images": [{"name": "mlops-platform", "newName": "r/platform", "newTag": "1"}],
     }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(content))
-    return read_objects(render_text(tmp_path))
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    return read_objects(render_text(folder))
+
+
+@pytest.fixture
+def kubeflow(tmp_path: Path) -> Sequence[Object]:
+    return mixed_in("kubeflow", tmp_path)
 
 
 def test_kubeflow_makes_the_namespace_of_models_and_its_owner_is_named(
@@ -57,6 +63,15 @@ def test_the_rest_stays_as_it_was(kubeflow: Sequence[Object]) -> None:
 def test_what_kubeflow_adds_is_what_a_cluster_takes(kubeflow: Sequence[Object]) -> None:
     told = [problem for c in kubeflow if c["kind"] not in FOREIGN for problem in problems(c)]
     assert told == []
+
+
+def test_whoever_judges_rollouts_reaches_the_prometheus_that_it_is_told(tmp_path: Path) -> None:
+    objects = mixed_in("prometheus-counters", tmp_path)
+    cluster = Cluster(objects, list(pods_of(objects)))
+    (judge,) = (p for p in cluster.pods if p.owner == "Deployment mlops/dagster-code-location")
+    prometheus = Address("prometheus-operated.monitoring", 9090)
+    assert prometheus in cluster.asked_by(judge)
+    assert cluster.problem(judge, prometheus) is None
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
