@@ -48,7 +48,7 @@ _RUNS: Mapping[Account, _Table] = {
 }
 _SERVING: Mapping[Account, _Table] = {
     "run": (
-        ("serving.kserve.io", "inferenceservices", "get patch delete"),
+        ("serving.kserve.io", "inferenceservices", "get create patch delete"),
         ("", "configmaps", "get list create update delete"),
         ("apps", "deployments", "list"),
         ("", "pods", "list"),

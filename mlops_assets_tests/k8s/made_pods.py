@@ -2,7 +2,9 @@
 predictors, which KServe makes of a service, our ServingRuntime and whatever fetches the model."""
 
 import os
+import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,7 +15,7 @@ import yaml
 from mlops_assets.kserve.manifest import build_inference_service
 from mlops_assets.resources.serving import KServeServingResource, serving_from
 from mlops_assets_tests.documents import churn_spec
-from mlops_assets_tests.k8s.rendering import FOLDER, Object, Pod, render
+from mlops_assets_tests.k8s.rendering import FOLDER, Object, Pod, pods_of, render
 from mlops_assets_tests.kubernetes.kubeconfig import write_kubeconfig
 
 DAGSTER_YAML = FOLDER / "base" / "dagster" / "dagster.yaml"
@@ -110,7 +112,7 @@ def predictor_pod(overlay: str) -> Pod:
     (container,) = runtime["containers"]
     made = {
         **container,
-        **{name: model[name] for name in ("resources", "lifecycle", "readinessProbe")},
+        **{name: model[name] for name in _CONTAINER_FIELDS},
         "args": [*container["args"], *model["args"]],
     }
     labels = {
@@ -124,7 +126,17 @@ def predictor_pod(overlay: str) -> Pod:
     return Pod("pod of a predictor", settings_of(overlay)["MLOPS_KSERVE_NAMESPACE"], labels, spec)
 
 
+_CONTAINER_FIELDS = (
+    "resources", "lifecycle", "startupProbe", "readinessProbe", "livenessProbe"
+)  # fmt: skip
 _POD_FIELDS = (
     "serviceAccountName", "priorityClassName", "automountServiceAccountToken", "securityContext",
-    "enableServiceLinks", "topologySpreadConstraints",
+    "enableServiceLinks", "topologySpreadConstraints", "terminationGracePeriodSeconds",
 )  # fmt: skip
+
+
+@cache
+def all_pods(overlay: str) -> list[Pod]:
+    """Every pod of an overlay: those that manifests make, a run's and a predictor's."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [*pods_of(render(overlay)), run_pod(overlay, Path(folder)), predictor_pod(overlay)]

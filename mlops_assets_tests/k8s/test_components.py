@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.spec.quantity import cpu_cores, memory_bytes
+from mlops_assets_tests.k8s.addresses import Address, Cluster
 from mlops_assets_tests.k8s.made_pods import predictor_pod, run_pod, settings_of
-from mlops_assets_tests.k8s.rendering import OVERLAYS, Object, label_of, render, selects
+from mlops_assets_tests.k8s.rendering import OVERLAYS, Object, label_of, pods_of, render, selects
 from mlops_assets_tests.k8s.test_schemas import problems
 
 FOREIGN = {"Profile", "AuthorizationPolicy"}
@@ -74,6 +75,15 @@ def test_the_rest_stays_as_it_was(kubeflow: Sequence[Object]) -> None:
 def test_what_kubeflow_adds_is_what_a_cluster_takes(kubeflow: Sequence[Object]) -> None:
     told = [problem for c in kubeflow if c["kind"] not in FOREIGN for problem in problems(c)]
     assert told == []
+
+
+def test_whoever_judges_rollouts_reaches_the_prometheus_that_it_is_told() -> None:
+    objects = render("production+prometheus-counters")
+    cluster = Cluster(objects, list(pods_of(objects)))
+    (judge,) = (p for p in cluster.pods if p.owner == "Deployment mlops/dagster-code-location")
+    prometheus = Address("prometheus-operated.monitoring", 9090)
+    assert prometheus in cluster.asked_by(judge)
+    assert cluster.problem(judge, prometheus) is None
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

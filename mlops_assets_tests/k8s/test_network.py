@@ -1,12 +1,11 @@
 """Nobody reaches anybody without a reason, and whoever has one gets through on both sides."""
 
-from pathlib import Path
-
 import pytest
 
+from mlops_assets.kserve.manifest import PORT
 from mlops_assets_tests.k8s.edges import REASON, Edge, edges_of
-from mlops_assets_tests.k8s.made_pods import predictor_pod, run_pod
-from mlops_assets_tests.k8s.rendering import MIXED, OVERLAYS, Object, Pod, pods_of, render
+from mlops_assets_tests.k8s.made_pods import all_pods, predictor_pod
+from mlops_assets_tests.k8s.rendering import MIXED, OVERLAYS, Object, Pod, render
 
 OURS = {"mlops", "mlops-models"}
 
@@ -18,8 +17,8 @@ def overlay(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def pods(overlay: str, tmp_path: Path) -> list[Pod]:
-    return [*pods_of(render(overlay)), run_pod(overlay, tmp_path), predictor_pod(overlay)]
+def pods(overlay: str) -> list[Pod]:
+    return all_pods(overlay)
 
 
 def test_both_namespaces_refuse_what_nobody_names(overlay: str) -> None:
@@ -97,11 +96,24 @@ def test_whoever_names_a_need_has_the_edge(overlay: str, pods: list[Pod]) -> Non
 
 
 def test_predictors_reach_nothing_but_names_the_sink_and_their_models(
-    overlay: str, tmp_path: Path
+    overlay: str,
 ) -> None:
     pod = predictor_pod(overlay)
     out = {e.policy for e in edges_of(render(overlay)) if e.direction == "egress" and e.fits(pod)}
     assert out == {"all-to-dns", "predictors-to-sink", "predictors-to-object-storage"}
+
+
+def test_the_api_server_reaches_predictors_from_its_own_address(overlay: str) -> None:
+    """By pods/proxy a rollout reads counters, and has a version answer its examples."""
+    pod = predictor_pod(overlay)
+    blocks = {
+        edge.peer["ipBlock"]["cidr"]
+        for edge in edges_of(render(overlay))
+        if edge.direction == "ingress" and edge.fits(pod) and "ipBlock" in edge.peer
+        if (PORT, "TCP") in edge.ports
+    }
+    assert blocks
+    assert not blocks & {"0.0.0.0/0"}
 
 
 def _policies(overlay: str) -> list[Object]:

@@ -1,23 +1,22 @@
 """What every pod of the platform keeps to, those of runs and predictors included."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlops_assets_tests.k8s.made_pods import predictor_pod, run_pod
-from mlops_assets_tests.k8s.rendering import MIXED, OVERLAYS, Pod, pods_of, render
+from mlops_assets_tests.k8s.made_pods import all_pods
+from mlops_assets_tests.k8s.rendering import MIXED, OVERLAYS, Pod
 
 Container = Mapping[str, Any]
 _WITHOUT_CPU_LIMIT = {"pod of a run"}  # a limit stretches the imports of each step
 
 
 @pytest.fixture(params=[*OVERLAYS, *MIXED])
-def pods(request: pytest.FixtureRequest, tmp_path: Path) -> list[Pod]:
+def pods(request: pytest.FixtureRequest) -> list[Pod]:
     """All pods of an overlay."""
     overlay: str = request.param
-    return [*pods_of(render(overlay)), run_pod(overlay, tmp_path), predictor_pod(overlay)]
+    return all_pods(overlay)
 
 
 def told(pods: list[Pod], problem: Callable[[Pod, Container], object]) -> list[str]:

@@ -1,13 +1,12 @@
 """Whatever an object names is there: no pod waits for a Secret, no right hangs in the air."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from mlops_assets.cluster_jobs.generated_secrets import SECRETS
-from mlops_assets_tests.k8s.made_pods import predictor_pod, run_pod
+from mlops_assets_tests.k8s.holding import Name, held_by
+from mlops_assets_tests.k8s.made_pods import all_pods, predictor_pod, predictor_service
 from mlops_assets_tests.k8s.rendering import (
     OVERLAYS,
     Object,
@@ -18,31 +17,53 @@ from mlops_assets_tests.k8s.rendering import (
     selects,
 )
 
-GIVEN = {
-    ("ConfigMap", "mlops-models", "mlops-trusted-keys"),  # made with the key that signs models
-    ("ClusterSecretStore", "", "mlops"),
+GIVEN: Mapping[Name, str] = {
+    ("ConfigMap", "mlops-models", "mlops-trusted-keys"): "its private half never is in a cluster",
+    ("ClusterSecretStore", "", "mlops"): "the site's own, of whichever kind",
 }
-"""What stands in no manifest of ours, and who makes it."""
+"""What neither manifests nor what they start make, and why; in `kind` there is nothing of it."""
 
-Name = tuple[str, str, str]  # kind, namespace, name
+_ISSUER = "cert-manager.io/cluster-issuer"
 
 
-def names_in(objects: list[Object]) -> set[Name]:
+def names_in(objects: Sequence[Object]) -> set[Name]:
     """What is there once an overlay was applied."""
     found = {
         (content["kind"], content["metadata"].get("namespace", ""), content["metadata"]["name"])
         for content in objects
     }
-    found |= {
-        ("Secret", namespace, name) for kind, namespace, name in found if kind == "ExternalSecret"
-    }
-    if ("Job", "mlops", "generated-secrets") in found:
-        found |= {(s.kind.kind, s.namespace, s.name) for s in SECRETS}
-    return found | GIVEN
+    for gateway in (c for c in objects if c["kind"] == "Gateway"):
+        if _ISSUER in gateway["metadata"].get("annotations", {}):
+            found |= set(certificates_of(gateway))  # which cert-manager makes
+    return found | held_by(objects).keys()
 
 
-def all_pods(overlay: str, folder: Path) -> list[Pod]:
-    return [*pods_of(render(overlay)), run_pod(overlay, folder), predictor_pod(overlay)]
+def certificates_of(gateway: Object) -> Iterator[Name]:
+    """The Secrets with which a Gateway shows who it is."""
+    for listener in gateway["spec"]["listeners"]:
+        for reference in listener.get("tls", {}).get("certificateRefs", ()):
+            yield "Secret", gateway["metadata"]["namespace"], reference["name"]
+
+
+def named_in(content: Object) -> Iterator[Name]:
+    """What an object that makes no pod names."""
+    namespace, spec = content["metadata"].get("namespace", ""), content.get("spec", {})
+    match content["kind"]:
+        case "ServiceAccount":
+            for secret in content.get("secrets", ()):
+                yield "Secret", namespace, secret["name"]
+        case "ExternalSecret":
+            store = spec["secretStoreRef"]
+            yield store["kind"], "", store["name"]
+        case "HTTPRoute":
+            for parent in spec["parentRefs"]:
+                yield "Gateway", namespace, parent["name"]
+        case "Gateway":
+            yield from certificates_of(content)
+        case "RoleBinding":
+            yield content["roleRef"]["kind"], namespace, content["roleRef"]["name"]
+            for subject in content["subjects"]:
+                yield subject["kind"], subject["namespace"], subject["name"]
 
 
 def named_by(pod: Pod) -> Iterator[Name]:
@@ -73,21 +94,20 @@ def named_by(pod: Pod) -> Iterator[Name]:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_all_that_pods_name_is_there(overlay: str, tmp_path: Path) -> None:
-    there = names_in(list(render(overlay)))
-    missing = {
-        f"{pod.owner}: {kind} {namespace}/{name}"
-        for pod in all_pods(overlay, tmp_path)
-        for kind, namespace, name in named_by(pod)
-        if (kind, namespace, name) not in there
-    }
-    assert missing == set()
+def test_all_that_is_named_is_there_but_what_a_site_gives(overlay: str) -> None:
+    objects = render(overlay)
+    there = names_in(objects)
+    named = {name for pod in all_pods(overlay) for name in named_by(pod)}
+    named |= {name for content in objects for name in named_in(content)}
+    service = predictor_service(overlay)["spec"]["predictor"]
+    named.add(("ServingRuntime", "mlops-models", service["model"]["runtime"]))
+    named.add(("ClusterStorageContainer", "", service["storageContainerName"]))
+    is_site = any(content["kind"] == "ExternalSecret" for content in objects)
+    assert named - there == (GIVEN.keys() if is_site else set())
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_volume_that_is_mounted_is_there_and_the_other_way_round(
-    overlay: str, tmp_path: Path
-) -> None:
+def test_every_volume_that_is_mounted_is_there_and_the_other_way_round(overlay: str) -> None:
     claims = {
         content["metadata"]["name"]: {
             claim["metadata"]["name"] for claim in content["spec"]["volumeClaimTemplates"]
@@ -95,7 +115,7 @@ def test_every_volume_that_is_mounted_is_there_and_the_other_way_round(
         for content in render(overlay)
         if content["kind"] == "StatefulSet"
     }
-    for pod in all_pods(overlay, tmp_path):
+    for pod in all_pods(overlay):
         mounted = {m["name"] for c in pod.containers for m in c.get("volumeMounts", ())}
         volumes = {volume["name"] for volume in pod.spec.get("volumes", ())}
         volumes |= claims.get(pod.labels.get("app.kubernetes.io/name", ""), set())
@@ -103,11 +123,11 @@ def test_every_volume_that_is_mounted_is_there_and_the_other_way_round(
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_account_and_role_is_used(overlay: str, tmp_path: Path) -> None:
+def test_every_account_and_role_is_used(overlay: str) -> None:
     objects = list(render(overlay))
     there = names_in(objects)
-    used = {(p.namespace, p.spec["serviceAccountName"]) for p in all_pods(overlay, tmp_path)}
-    assert {(ns, name) for kind, ns, name in there - GIVEN if kind == "ServiceAccount"} == used
+    used = {(p.namespace, p.spec["serviceAccountName"]) for p in all_pods(overlay)}
+    assert {(ns, name) for kind, ns, name in there if kind == "ServiceAccount"} == used
     bindings = [content for content in objects if content["kind"] == "RoleBinding"]
     bound = {(b["metadata"]["namespace"], b["roleRef"]["name"]) for b in bindings}
     assert {(ns, name) for kind, ns, name in there if kind == "Role"} == bound
@@ -170,8 +190,9 @@ def test_ports_of_services_and_routes_lead_to_a_container(overlay: str) -> None:
     pods = list(pods_of(objects))
     for spec in services.values():
         (pod,) = (p for p in pods if selects({"matchLabels": spec["selector"]}, p.labels))
-        open_ports = {port["name"] for c in pod.containers for port in c.get("ports", ())}
-        assert {port["targetPort"] for port in spec["ports"]} <= open_ports
+        opened = [port for c in pod.containers for port in c.get("ports", ())]
+        names = {port["name"] for port in opened} | {port["containerPort"] for port in opened}
+        assert {port["targetPort"] for port in spec["ports"]} <= names
     for content in objects:
         if content["kind"] == "HTTPRoute":
             for rule in content["spec"]["rules"]:
@@ -186,3 +207,18 @@ def test_doctor_sees_every_workload_of_the_platform(overlay: str) -> None:
         if content["kind"] in ("Deployment", "StatefulSet"):
             labels = content["metadata"].get("labels", {})
             assert labels.get("app.kubernetes.io/part-of") == "mlops-assets", label_of(content)
+
+
+@pytest.mark.parametrize("overlay", ["staging", "production"])
+def test_monitors_read_a_port_of_pods_that_there_are(overlay: str) -> None:
+    monitors = [content for content in render(overlay) if content["kind"] == "PodMonitor"]
+    assert monitors
+    for monitor in monitors:
+        spec, namespace = monitor["spec"], monitor["metadata"]["namespace"]
+        (pod,) = (
+            pod
+            for pod in all_pods(overlay)
+            if pod.namespace == namespace and selects(spec["selector"], pod.labels)
+        )
+        names = {port["name"] for c in pod.containers for port in c.get("ports", ())}
+        assert {endpoint["port"] for endpoint in spec["podMetricsEndpoints"]} & names

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from mlops_assets_tests.kubernetes.discovery import describe
 from mlops_assets_tests.kubernetes.faults import Fault, Faults
 from mlops_assets_tests.kubernetes.kinds import Object
-from mlops_assets_tests.kubernetes.objects import Event, Objects, Write, selects
+from mlops_assets_tests.kubernetes.objects import APPLY, Event, Objects, Write, selects
 from mlops_assets_tests.kubernetes.refusal import Refusal
 from mlops_assets_tests.kubernetes.requests import Request, read_request
 from mlops_assets_tests.serving.rsgi import Response
@@ -126,6 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
             request = read_request(self.command, self.path, self.server_state.objects.kinds)
             call = Call(request.verb, request.resource, request.name, 0, user)
             self.server_state.calls.append(call)  # before the caller has its answer
+            if self._makes_by_apply(request):
+                self.server_state.calls.append(Call("create", call.resource, call.name, 0, user))
+                self._require_right("create", request, user)
             code = self._serve(request, raw, user)
         except Refusal as refusal:
             code = refusal.code
@@ -157,12 +160,23 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(fault.code, "ordered failure")
         return 200, found
 
-    def _serve(self, request: Request, raw: bytes, user: str) -> int:
-        state = self.server_state
-        if state.faults.refuses(user, request.verb, request.resource):
+    def _makes_by_apply(self, request: Request) -> bool:
+        """Whether it is a server-side apply of what is not there, which takes two rights."""
+        content_type = (self.headers.get("Content-Type") or "").split(";")[0]
+        if request.verb != "patch" or content_type != APPLY or request.subresource:
+            return False
+        objects = self.server_state.objects
+        return objects.find(request.kind.plural, request.namespace, request.name) is None
+
+    def _require_right(self, verb: str, request: Request, user: str) -> None:
+        if self.server_state.faults.refuses(user, verb, request.resource):
             message = f'{request.kind.resource} "{request.name}" is forbidden: User "{user}" cannot'
             where = f'in the namespace "{request.namespace}"'
-            raise Refusal(403, f'{message} {request.verb} resource "{request.resource}" {where}')
+            raise Refusal(403, f'{message} {verb} resource "{request.resource}" {where}')
+
+    def _serve(self, request: Request, raw: bytes, user: str) -> int:
+        state = self.server_state
+        self._require_right(request.verb, request, user)
         fault = state.faults.take(request.verb, request.resource)
         if fault is not None:
             time.sleep(fault.seconds)

@@ -132,6 +132,19 @@ def test_apply_creates_and_a_second_time_changes_nothing(client: Client) -> None
     assert client.toy()["metadata"]["generation"] == 2
 
 
+def test_apply_of_what_is_not_there_needs_the_right_to_create_it(
+    client: Client, server: ApiServer
+) -> None:
+    """As the API server authorizes it: `patch`, and `create` if it makes the object."""
+    server.faults.denied |= {("create", "inferenceservices")}
+    refused(403, lambda: client.apply("one", {"predictor": {"minReplicas": 1}}))
+    server.faults.denied.clear()
+    client.apply("one", {"predictor": {"minReplicas": 1}})
+    server.faults.denied |= {("create", "inferenceservices")}
+    client.apply("one", {"predictor": {"minReplicas": 2}})
+    server.faults.denied.clear()
+
+
 def test_apply_removes_what_its_manager_no_longer_names_and_keeps_what_others_set(
     client: Client,
 ) -> None:
