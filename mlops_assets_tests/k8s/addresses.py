@@ -21,7 +21,7 @@ _STORAGE = (
 )  # fmt: skip
 _DAGSTER = (
     *_RUNS, "Deployment mlops/dagster-webserver", "Deployment mlops/dagster-daemon",
-    "Deployment mlops/exporter", "CronJob mlops/backup",
+    "Deployment mlops/exporter", "CronJob mlops/backup", "CronJob mlops/migration",
 )  # fmt: skip
 
 ASKED_BY: Mapping[str, tuple[str, ...]] = {

@@ -49,6 +49,19 @@ def source_of(pod: Pod, volume_name: str) -> Name | None:
     return None
 
 
+def files_in(pod: Pod, volume_name: str, held: Held) -> set[str] | None:
+    """The files of a volume that shows a Secret or ConfigMap; None of one that pods write to."""
+    source = source_of(pod, volume_name)
+    if source is None:
+        return None
+    (volume,) = (each for each in pod.spec["volumes"] if each["name"] == volume_name)
+    shown = volume.get("configMap") or volume["secret"]
+    keys = held.get(source, {})
+    if "items" in shown:
+        return {item["path"] for item in shown["items"] if item["key"] in keys}
+    return set(keys)
+
+
 def test_every_key_that_a_variable_names_is_held(overlay: str, held: Held) -> None:
     missing, n_named = [], 0
     for pod, container in containers(overlay):
@@ -113,9 +126,9 @@ def is_there(path: str, pod: Pod, container: Container, held: Held) -> bool:
     if path == MODEL:
         return True
     for mount in container.get("volumeMounts", ()):
-        source, place = source_of(pod, mount["name"]), mount["mountPath"]
+        files, place = files_in(pod, mount["name"], held), mount["mountPath"]
         inside = path.removeprefix(f"{place}/") if path.startswith(f"{place}/") else ""
-        if path == place or (inside and (source is None or inside in held.get(source, {}))):
+        if path == place or (inside and (files is None or inside in files)):
             return True
         if place.startswith(f"{path}/"):  # a folder with something mounted in it
             return True

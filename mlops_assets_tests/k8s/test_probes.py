@@ -21,8 +21,9 @@ from mlops_assets_tests.serving.running import (
 _LOGIN = frozenset({"/ping", "/ready"})  # as its documentation names them
 ANSWERED: Mapping[str, frozenset[str]] = {
     "Deployment mlops/dagster-webserver": frozenset({"/server_info"}),
-    "Deployment mlops/exporter": frozenset({"/health"}),
+    "Deployment mlops/exporter": frozenset({"/health", "/ready"}),
     "Deployment mlops/mlflow": frozenset({"/health"}),
+    "Deployment mlops/oidc-proxy-automation": _LOGIN,
     "Deployment mlops/oidc-proxy-dagster": _LOGIN,
     "Deployment mlops/oidc-proxy-mlflow": _LOGIN,
     "StatefulSet mlops/sink": frozenset({"/health", "/metrics"}),

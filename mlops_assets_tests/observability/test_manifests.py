@@ -255,7 +255,11 @@ def test_whatever_keeps_pods_is_watched(overlay: str) -> None:
 
 
 def test_a_backup_is_overdue_when_its_job_can_no_longer_be_on_time() -> None:
-    (job,) = (content for content in render("production") if content["kind"] == "CronJob")
+    (job,) = (
+        content
+        for content in render("production")
+        if (content["kind"], content["metadata"]["name"]) == ("CronJob", "backup")
+    )
     names = {
         matcher.name: matcher.value
         for selector in selectors_of(promql_parser.parse(expr_of("BackupOverdue")))
