@@ -47,6 +47,8 @@ def decide_retry(
         policy: What its tags allow.
     """
     if verdict.outcome == "out_of_memory":
+        if policy.memory is None:
+            return RetryDecision(False, f"{verdict.reason}; it has no limit that could be raised")
         now = memory_after(former.count("out_of_memory"), policy)
         more = memory_after(former.count("out_of_memory") + 1, policy)
         if more == now:

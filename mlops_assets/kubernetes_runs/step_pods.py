@@ -5,14 +5,15 @@ What differs from `k8s_job_executor`:
 - a step whose pod does not start within a limit fails, with Kubernetes' reason, and its Job is
   deleted; otherwise the run would wait for ever;
 - a step that was killed for memory or evicted is called so, with its memory; it runs again, with
-  more memory, as far as its tags allow (`retrying.py`);
+  more memory, as far as its tags allow (`retrying.py`), although its worker, which gets SIGTERM
+  before it is evicted, tells a failure of its own;
 - a step whose process ended without telling how fails, instead of being waited for;
 - an API server that is away is waited for, both to start steps and to ask about them.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -48,14 +49,10 @@ from mlops_assets.kubernetes_runs.retrying import (
     memory_after,
 )
 from mlops_assets.kubernetes_runs.worker import Outcome, WorkerVerdict, judge
+from mlops_assets.resources.step_ends import count_ends, is_interruption
 
 _HEALTH_CHECK_SECONDS = 10
 _PAUSE_BEFORE_RETRY_SECONDS = 1
-_END_EVENTS = {
-    dg.DagsterEventType.STEP_SUCCESS,
-    dg.DagsterEventType.STEP_FAILURE,
-    dg.DagsterEventType.STEP_UP_FOR_RETRY,
-}
 _CONFIG = {
     **k8s_job_executor.config_schema.config_type.fields,
     "health_check_seconds": dg.Field(
@@ -147,14 +144,20 @@ class StepPodHandler(K8sStepHandler):
         """Whether as many ends of the step are in the event log as it had workers."""
         key = self._get_step_key(context)
         args = context.execute_step_args
-        records = context.instance.all_logs(args.run_id, of_type=_END_EVENTS)
-        n_ends = sum(record.step_key == key for record in records)
+        n_ends = count_ends(context.instance, args.run_id, key)
         retries = args.known_state.get_retry_state() if args.known_state else None
         return n_ends > (retries.get_attempt_count(key) if retries else 0)
 
 
 class StepPodExecutor(StepDelegatingExecutor):
     """Lets steps run again whose workers died of what more memory or another node cures."""
+
+    def _pop_events(
+        self, instance: dg.DagsterInstance, run_id: str, seen_storage_ids: set[int]
+    ) -> Sequence[DagsterEvent]:
+        """The run's new events, without failures by a signal: the pod tells what they mean."""
+        events = super()._pop_events(instance, run_id, seen_storage_ids)
+        return [event for event in events if not is_interruption(event)]
 
     def log_failure_or_retry_event_after_error(
         self, step_context: IStepContext, err_info: SerializableErrorInfo, known_state: Any

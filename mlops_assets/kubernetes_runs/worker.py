@@ -23,7 +23,7 @@ Outcome = Literal[
 - completed: its process ended well.
 - failed: its process ended badly by itself, or its Job was given up.
 - out_of_memory: the kernel killed it for taking more memory than its limit.
-- evicted: its node, or the scheduler for a more important pod, ended it.
+- evicted: its node, or the scheduler for a more important pod, ended it, or its node is lost.
 - never_started: it had no pod that works for longer than it may take.
 - gone: there is no such Job and no pod of it.
 """
@@ -31,6 +31,7 @@ ENDED_BADLY: frozenset[Outcome] = frozenset(
     {"failed", "out_of_memory", "evicted", "never_started", "gone"}
 )
 _KILLED = 137  # exit code of a process that got SIGKILL
+_LOST_NODE_SECONDS = 120.0  # a kubelet that lives ends a pod when its grace is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,16 @@ def judge(worker: Worker, now: datetime, start_limit_seconds: float) -> WorkerVe
             return WorkerVerdict("evicted", f"{name}: {evicted}")
         if (end := _terminated(pod)) and end.get("reason") == "OOMKilled":
             return WorkerVerdict("out_of_memory", f"{name}: {_memory_words(pod, end)}")
+    if evicted := _eviction_told_by_job(worker.job):
+        return WorkerVerdict("evicted", f"{name}: {evicted}")
     condition = _end_condition(worker.job)
     if condition is not None and condition["type"] == "Complete":
         return WorkerVerdict("completed", f"{name}: completed")
     if condition is not None:
         return WorkerVerdict("failed", f"{name}: {_failure_words(worker, condition)}")
+    for pod in worker.pods:
+        if lost := _lost_node(pod, now):
+            return WorkerVerdict("evicted", f"{name}: {lost}")
     phases = [(pod.get("status") or {}).get("phase") for pod in worker.pods]
     if "Running" in phases:
         where = "" if worker.job else ", though its Job is gone"
@@ -101,6 +107,7 @@ def lacks_pod_that_works(worker: Worker) -> bool:
 
 
 _WORKED = ("Running", "Succeeded", "Failed")
+_TAKEN = "DisruptionTarget"
 
 
 def _judge_start(worker: Worker, now: datetime, start_limit_seconds: float) -> WorkerVerdict:
@@ -137,13 +144,46 @@ def _eviction(pod: Object) -> str | None:
     status = pod.get("status") or {}
     if status.get("phase") != "Failed":
         return None
-    limits = f"memory asked for: {_memory(pod, 'requests')}, limit: {_memory(pod, 'limits')}"
     if status.get("reason") == "Evicted":
-        return f"evicted from its node: {status.get('message', '')} ({limits})"
-    for condition in status.get("conditions") or ():
-        if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
-            return f"{condition.get('reason')}: {condition.get('message', '')} ({limits})"
+        return f"evicted from its node: {status.get('message', '')} ({_memory_amounts(pod)})"
+    if words := _disruption_words(pod):
+        return f"{words} ({_memory_amounts(pod)})"
     return None
+
+
+def _eviction_told_by_job(job: Object | None) -> str | None:
+    """What is left of a pod that was drained, preempted or collected, and so deleted.
+
+    The Job tells it by the rule about such pods in dagster.yaml (`pod_failure_policy`).
+    """
+    condition = _end_condition(job)
+    if job is None or condition is None or condition.get("reason") != "PodFailurePolicy":
+        return None
+    message = condition.get("message", "")
+    return f"{message} ({_memory_amounts(job['spec']['template'])})" if _TAKEN in message else None
+
+
+def _lost_node(pod: Object, now: datetime) -> str | None:
+    """For how long a pod should have ended, when its node does not say that it has.
+
+    The deletionTimestamp is when its grace is over. It may work on, where its node was cut off.
+    """
+    until = pod["metadata"].get("deletionTimestamp")
+    if until is None or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        return None
+    seconds = (now - datetime.fromisoformat(until)).total_seconds()
+    if seconds <= _LOST_NODE_SECONDS:
+        return None
+    words = f"its node is lost: the pod should have ended {seconds:.0f} s ago"
+    return f"{words}; {_disruption_words(pod) or 'it was deleted'} ({_memory_amounts(pod)})"
+
+
+def _disruption_words(pod: Object) -> str:
+    """Why a pod was taken away, in Kubernetes' words; empty when it was not."""
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition["type"] == _TAKEN and condition["status"] == "True":
+            return f"{condition.get('reason')}: {condition.get('message', '')}"
+    return ""
 
 
 def _memory_words(pod: Object, end: Object) -> str:
@@ -180,6 +220,11 @@ def _terminated(pod: Object) -> Object | None:
 
 def _container_statuses(status: Object) -> list[Object]:
     return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _memory_amounts(pod: Object) -> str:
+    """Of a pod, or of a Job's template for it."""
+    return f"memory asked for: {_memory(pod, 'requests')}, limit: {_memory(pod, 'limits')}"
 
 
 def _memory(pod: Object, kind: Literal["requests", "limits"]) -> str:

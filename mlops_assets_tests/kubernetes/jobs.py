@@ -82,8 +82,8 @@ def job_status(job: Object, pods: list[Object], n_lost: int, now: datetime) -> O
     spec, before = job["spec"], job.get("status") or {}
     ending = [p for p in pods if "deletionTimestamp" in p["metadata"] and phase(p) == "Running"]
     alive = [p for p in pods if phase(p) in ("Pending", "Running") and p not in ending]
-    n_succeeded = sum(phase(pod) == "Succeeded" for pod in pods)
-    n_failed = sum(phase(pod) == "Failed" for pod in pods) + n_lost
+    n_succeeded = sum(_has_succeeded(pod, spec) for pod in pods)
+    n_failed = len(pods) - len(alive) - len(ending) - n_succeeded + n_lost
     status: Object = {
         "startTime": before.get("startTime") or now_text(),
         "terminating": len(ending),
@@ -96,6 +96,8 @@ def job_status(job: Object, pods: list[Object], n_lost: int, now: datetime) -> O
     if n_succeeded:
         status["completionTime"] = now_text()
         status["conditions"] = _conditions("Complete", "CompletionsReached")
+    elif message := _failed_by_policy(spec, pods):
+        status["conditions"] = _conditions("Failed", "PodFailurePolicy", message)
     elif n_failed + len(ending) > spec.get("backoffLimit", 6):
         if not ending:  # until its pods have ended, the Job has not
             status["conditions"] = _conditions("Failed", "BackoffLimitExceeded")
@@ -112,14 +114,36 @@ _WORDS = {
 }
 
 
-def _conditions(kind: str, reason: str) -> list[dict[str, Any]]:
+def _has_succeeded(pod: Object, spec: Object) -> bool:
+    """A pod that was deleted counts as failed, unless the Job waits for its end to apply rules."""
+    was_taken = "deletionTimestamp" in pod["metadata"] and "podFailurePolicy" not in spec
+    return phase(pod) == "Succeeded" and not was_taken
+
+
+def _failed_by_policy(spec: Object, pods: list[Object]) -> str:
+    """Why the Job fails by its rules about conditions of failed pods, the only ones known here."""
+    for index, rule in enumerate((spec.get("podFailurePolicy") or {}).get("rules") or ()):
+        patterns = {(p["type"], p["status"]) for p in rule.get("onPodConditions") or ()}
+        for pod in pods:
+            for condition in (pod.get("status") or {}).get("conditions") or ():
+                fits = (
+                    phase(pod) == "Failed" and (condition["type"], condition["status"]) in patterns
+                )
+                if fits and rule["action"] == "FailJob":
+                    name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+                    words = f"has condition {condition['type']} matching FailJob rule at index"
+                    return f"Pod {name} {words} {index}"
+    return ""
+
+
+def _conditions(kind: str, reason: str, message: str = "") -> list[dict[str, Any]]:
     before = {"Complete": "SuccessCriteriaMet", "Failed": "FailureTarget"}[kind]
     return [
         {
             "type": name,
             "status": "True",
             "reason": reason,
-            "message": _WORDS[reason],
+            "message": message or _WORDS[reason],
             "lastTransitionTime": now_text(),
         }
         for name in (before, kind)

@@ -1,9 +1,9 @@
 """Stand-in for the scheduler and the kubelet: the containers of Jobs' pods as local processes.
 
 A container gets its own environment and nothing of ours, its own folder and session, as root its
-own tree of processes (`namespaces.py`), SIGTERM and then SIGKILL when its pod is deleted, and
-SIGKILL when it takes more memory than its limit. It shares this machine's files and network: mounts
-are not made, users are not switched.
+own tree of processes (`namespaces.py`), SIGTERM and then SIGKILL when its pod is deleted or
+evicted, and SIGKILL when it takes more memory than its limit. It shares this machine's files and
+network: mounts are not made, users are not switched.
 """
 
 import contextlib
@@ -32,6 +32,7 @@ from mlops_assets_tests.with_parent import with_parent
 
 _GRACE_SECONDS = 10.0
 _NODE = "node-1"
+_BY_KUBELET = "TerminationByKubelet"
 _DEFAULT_SIGNALS = ("env", "--default-signal")
 
 
@@ -55,8 +56,8 @@ class _Running:
     process: subprocess.Popen[bytes]
     started_at: str
     reason: str = ""  # why it was killed, in the kubelet's words
-    message: str = ""
-    kill_at: float | None = None  # by the monotonic clock, once its pod is deleted
+    disruption: Object | None = None  # the condition that its pod has once it is taken away
+    kill_at: float | None = None  # by the monotonic clock, once its pod is to end
     is_told: bool = False  # to end
 
 
@@ -92,6 +93,8 @@ class Processes:
                     continue
                 if uid in self._running:
                     self._follow(pod, self._running[uid])
+                elif "deletionTimestamp" in pod["metadata"]:  # and its Job has counted it
+                    self._remove(pod)
                 elif phase(pod) == "Pending":
                     self._start(pod)
             for uid in self._running.keys() - pods.keys():  # removed without grace
@@ -109,11 +112,20 @@ class Processes:
             _kill(running.process)
 
     def evict(self, pod: str, message: str = "The node was low on resource: memory.") -> None:
-        """End a pod as a node in distress does."""
+        """End a pod as a node in distress does: it stays, as failed."""
         with self._objects.changed:
-            running = self._of(pod)
-            running.reason, running.message = "Evicted", message
-            _kill(running.process)
+            self._of(pod).disruption = _disruption(_BY_KUBELET, message)
+
+    def preempt(self, pod: str) -> None:
+        """Take a pod away for a more important one, as the scheduler does: it is deleted."""
+        with self._objects.changed:
+            found = self._find(pod)
+            message = "default-scheduler: preempting to accommodate a higher priority pod"
+            disruption = _disruption("PreemptionByScheduler", message)
+            self._of(pod).disruption = disruption
+            conditions = [*found["status"]["conditions"], disruption]
+            self._write(found, {**found["status"], "conditions": conditions})
+            self._objects.delete(self._kind, found["metadata"]["namespace"], pod)
 
     def pid(self, pod: str) -> int:
         """Process id of a pod's container, as this machine knows it."""
@@ -148,17 +160,16 @@ class Processes:
 
     def _of(self, pod: str) -> _Running:
         with self._objects.changed:
-            found = [p for p in self._objects.list(self._kind) if p["metadata"]["name"] == pod]
-            return self._running[found[0]["metadata"]["uid"]]
+            return self._running[self._find(pod)["metadata"]["uid"]]
+
+    def _find(self, pod: str) -> Object:
+        (found,) = (p for p in self._objects.list(self._kind) if p["metadata"]["name"] == pod)
+        return found
 
     def _log(self, pod: Object) -> Path:
         return self.folder / f"{pod['metadata']['name']}.log"
 
     def _start(self, pod: Object) -> None:
-        metadata = pod["metadata"]
-        if "deletionTimestamp" in metadata:
-            self._objects.remove(self._kind, metadata["namespace"], metadata["name"])
-            return
         if lacking := self._lacking(pod):
             message = f"0/1 nodes are available: 1 {lacking}."
             unscheduled = _condition("PodScheduled", "False", "Unschedulable", message)
@@ -184,7 +195,7 @@ class Processes:
                 start_new_session=True,
             )
         started_at = now_text()
-        self._running[metadata["uid"]] = _Running(process, started_at)
+        self._running[pod["metadata"]["uid"]] = _Running(process, started_at)
         self._write(pod, _status(pod, "Running", {"running": {"startedAt": started_at}}))
 
     def _lacking(self, pod: Object) -> str:
@@ -223,29 +234,25 @@ class Processes:
             if "memory" in limits and _resident_bytes(running.process) > quantity(limits["memory"]):
                 running.reason = "OOMKilled"
                 _kill(running.process)
-            if "deletionTimestamp" in metadata:
+            if "deletionTimestamp" in metadata or running.disruption is not None:
                 self._end(pod, running)
             return
         _kill(running.process)  # what it left behind in its session
         self._running.pop(metadata["uid"])
         exit_code = code if code >= 0 else 128 - code
-        reason = running.reason or ("Completed" if exit_code == 0 else "Error")
         terminated = {
             "exitCode": exit_code,
-            "reason": "Error" if reason == "Evicted" else reason,
+            "reason": running.reason or ("Error" if exit_code else "Completed"),
             "startedAt": running.started_at,
             "finishedAt": now_text(),
         }
         phase_now = "Failed" if exit_code else "Succeeded"
         status = _status(pod, phase_now, {"terminated": terminated})
-        if reason == "Evicted":
-            status.update(reason="Evicted", message=running.message)
-            status["conditions"].append(
-                _condition("DisruptionTarget", "True", "TerminationByKubelet", running.message)
-            )
+        if (disruption := running.disruption) is not None:
+            status["conditions"].append(disruption)
+            if disruption["reason"] == _BY_KUBELET:
+                status.update(phase="Failed", reason="Evicted", message=disruption["message"])
         self._write(pod, status)
-        if "deletionTimestamp" in metadata:
-            self._objects.remove(self._kind, metadata["namespace"], metadata["name"])
 
     def _end(self, pod: Object, running: _Running) -> None:
         if running.kill_at is None:
@@ -257,6 +264,10 @@ class Processes:
                 os.kill(found, signal.SIGTERM)
         elif time.monotonic() > running.kill_at:
             _kill(running.process)
+
+    def _remove(self, pod: Object) -> None:
+        metadata = pod["metadata"]
+        self._objects.remove(self._kind, metadata["namespace"], metadata["name"])
 
     def _write(self, pod: Object, status: Object) -> None:
         metadata = pod["metadata"]
@@ -297,6 +308,10 @@ def _resident_bytes(process: subprocess.Popen[bytes]) -> int:
 def _condition(kind: str, status: str, reason: str = "", message: str = "") -> Object:
     found = {"type": kind, "status": status, "lastTransitionTime": now_text()}
     return {**found, **({"reason": reason, "message": message} if reason else {})}
+
+
+def _disruption(reason: str, message: str) -> Object:
+    return _condition("DisruptionTarget", "True", reason, message)
 
 
 def _status(pod: Object, phase_now: str, state: Object) -> Object:

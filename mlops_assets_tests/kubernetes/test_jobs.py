@@ -128,13 +128,38 @@ def test_more_memory_than_the_limit_is_killed(client: Client) -> None:
     assert (terminated.exit_code, terminated.reason) == (137, "OOMKilled")
 
 
-def test_an_evicted_pod_names_its_node_s_distress(cluster: JobCluster, client: Client) -> None:
-    client.start("evicted", "sleep 60")
-    cluster.processes.evict(client.running("evicted").metadata.name)
-    client.ended("evicted")
+TELLS_ITS_END = "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.1; done"
+DISRUPTION = {"type": "DisruptionTarget", "status": "True"}
+FAILS_WHEN_TAKEN_AWAY = {"rules": [{"action": "FailJob", "onPodConditions": [DISRUPTION]}]}
+
+
+def test_an_evicted_pod_gets_sigterm_and_names_its_node_s_distress(
+    cluster: JobCluster, client: Client
+) -> None:
+    client.start("evicted", TELLS_ITS_END)
+    pod = client.running("evicted").metadata.name
+    eventually(lambda: client.log("evicted") == "up\n")
+    cluster.processes.evict(pod)
+    assert client.ended("evicted").conditions[-1].reason == "BackoffLimitExceeded"
     status = client.pod("evicted").status
     assert (status.phase, status.reason) == ("Failed", "Evicted")
     assert "low on resource: memory" in status.message
+    assert client.log("evicted") == "up\nbye\n"
+
+
+def test_a_preempted_pod_is_gone_and_its_job_s_policy_tells_why(
+    cluster: JobCluster, client: Client
+) -> None:
+    client.start("preempted", TELLS_ITS_END, podFailurePolicy=FAILS_WHEN_TAKEN_AWAY)
+    pod = client.running("preempted").metadata.name
+    eventually(lambda: client.log("preempted") == "up\n")
+    cluster.processes.preempt(pod)
+    condition = client.ended("preempted").conditions[-1]
+    assert (condition.type, condition.reason) == ("Failed", "PodFailurePolicy")
+    words = f"Pod default/{pod} has condition DisruptionTarget matching FailJob rule at index 0"
+    assert condition.message == words
+    pods = client.core.list_namespaced_pod
+    eventually(lambda: not pods("default", label_selector="job-name=preempted").items)
 
 
 def test_a_deadline_fails_a_job_without_a_count(client: Client) -> None:

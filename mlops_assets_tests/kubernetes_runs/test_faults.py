@@ -3,6 +3,7 @@
 Each begins with the fault as Dagster by itself shows it, where that takes no longer than a look.
 """
 
+import functools
 import json
 
 import pytest
@@ -83,15 +84,20 @@ def test_a_step_killed_for_memory_runs_again_with_more(stand: Stand) -> None:
     assert not stand.said(by_itself, "OOMKilled")
 
 
-def test_an_evicted_step_runs_again(stand: Stand) -> None:
-    run_id = stand.launch("waiting_in_steps", "evicted")
-    stand.began("evicted")
-    stand.cluster.processes.evict(stand.pod(run_id, "dagster-step"))
-    words = "evicted from its node: The node was low on resource: memory."
-    eventually(lambda: stand.said(run_id, words), PATIENCE_SECONDS)
-    stand.go_on("evicted")
-    assert stand.ended(run_id) == "SUCCESS", stand.story(run_id)
-    assert stand.said(run_id, "eviction 1, allowed: 1")
+def test_a_step_whose_pod_is_taken_away_runs_again(stand: Stand) -> None:
+    """Its process gets SIGTERM first, as always, and tells a failure of its own."""
+    processes = stand.cluster.processes
+    ways = {"evicted": processes.evict, "preempted": processes.preempt}
+    run_ids = {name: stand.launch("waiting_in_steps", name) for name in ways}
+    for name, take_away in ways.items():
+        stand.began(name)
+        take_away(stand.pod(run_ids[name], "dagster-step"))
+    for name, run_id in run_ids.items():
+        words = "memory asked for: 512Mi, limit: 2Gi); eviction 1, allowed: 1"
+        eventually(functools.partial(stand.said, run_id, words), PATIENCE_SECONDS, name)
+        stand.go_on(name)
+        assert stand.ended(run_id) == "SUCCESS", stand.story(run_id)
+        assert stand.said(run_id, "DagsterExecutionInterruptedError")
 
 
 def test_a_terminated_run_leaves_no_pod(stand: Stand) -> None:

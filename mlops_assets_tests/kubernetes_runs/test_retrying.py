@@ -32,6 +32,10 @@ GROWS = RetryPolicy("1Gi", "3Gi", 0)
             "out_of_memory", [], RetryPolicy("4Gi", "2Gi", 0), False, "more than 4Gi",
             id="a_maximum_below_its_memory",
         ),
+        pytest.param(
+            "out_of_memory", [], RetryPolicy(None, "8Gi", 0), False, "no limit that could be",
+            id="not_without_a_limit",
+        ),
         pytest.param("evicted", [], GROWS, False, "eviction 1, allowed: 0", id="not_by_default"),
         pytest.param(
             "evicted", ["evicted"], RetryPolicy(None, None, 2), True, "eviction 2, allowed: 2",

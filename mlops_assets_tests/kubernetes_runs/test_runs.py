@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mlops_assets_tests.kubernetes.job_cluster import eventually
+from mlops_assets_tests.kubernetes.kinds import Object
 from mlops_assets_tests.kubernetes_runs.stand import IMAGE, PATIENCE_SECONDS, Stand
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine
@@ -19,6 +20,7 @@ def test_a_run_is_one_pod_with_the_settings_of_its_job(stand: Stand) -> None:
     assert (container["image"], pod["nodeSelector"]) == (IMAGE, {"pool": "cpu"})
     assert job["spec"]["ttlSecondsAfterFinished"] == 600
     assert job["spec"]["backoffLimit"] == 0
+    assert _tells_that_its_pod_was_taken_away(job)
     requests, limits = container["resources"]["requests"], container["resources"]["limits"]
     assert (requests["cpu"], limits["ephemeral-storage"]) == ("250m", "20Gi")  # dagster.yaml's
     assert (requests["memory"], limits["memory"]) == ("3Gi", "3Gi")  # the job's
@@ -38,8 +40,17 @@ def test_each_step_is_a_pod_with_its_own_settings(stand: Stand) -> None:
     assert template["metadata"]["labels"]["team"] == "ml"
     assert container["resources"]["requests"]["memory"] == "5Gi"
     assert "nodeSelector" not in template["spec"]  # the job's settings are for the run's pod
+    assert all(_tells_that_its_pod_was_taken_away(job) for job in by_step.values())
     logged = "\n".join(stand.messages(run_id))
     assert "Executing step" in logged
+
+
+def _tells_that_its_pod_was_taken_away(job: Object) -> bool:
+    """Whether it has the rule in the API's own words, which need pods that are not restarted."""
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    condition = {"type": "DisruptionTarget", "status": "True"}
+    rule = {"action": "FailJob", "onPodConditions": [condition]}
+    return bool(job["spec"]["podFailurePolicy"] == {"rules": [rule]})
 
 
 def test_a_run_of_single_assets_has_room_for_the_largest_step(stand: Stand) -> None:

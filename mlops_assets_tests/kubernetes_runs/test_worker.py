@@ -15,7 +15,8 @@ SPEC = {"containers": [{"resources": {"requests": {"memory": "1Gi"}, "limits": {
 def a_job(condition: str | None = None, reason: str = "", **counts: int) -> Object:
     conditions = [{"type": condition, "status": "True", "reason": reason, "message": "so it is"}]
     status: Object = {**counts, **({"conditions": conditions} if condition else {})}
-    return {"metadata": {"creationTimestamp": "2026-11-01T12:00:00Z"}, "status": status}
+    metadata = {"creationTimestamp": "2026-11-01T12:00:00Z"}
+    return {"metadata": metadata, "spec": {"template": {"spec": SPEC}}, "status": status}
 
 
 def a_pod(phase: str, state: Any = None, **more: Any) -> Object:
@@ -34,12 +35,30 @@ def waits(reason: str, message: str) -> Object:
 
 
 FAILED = a_job("Failed", "BackoffLimitExceeded", failed=1)
+TAKEN_AWAY = a_job("Failed", "PodFailurePolicy", failed=1)
+TAKEN_AWAY["status"]["conditions"][0]["message"] = (
+    "Pod mlops/p has condition DisruptionTarget matching FailJob rule at index 0"
+)
+GIVEN_UP = a_job("Failed", "PodFailurePolicy", failed=1)
+ENDING = a_job("FailureTarget", "BackoffLimitExceeded", terminating=1)
+DUE_SECONDS = 1800  # after it was made, a pod that was deleted is to have ended
 UNSCHEDULED = {
     "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
     "message": "0/3 nodes are available",
 }  # fmt: skip
 QUOTA = {"type": "Warning", "reason": "FailedCreate", "message": "exceeded quota: memory"}
 PREEMPTED = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+UNREACHABLE = {
+    "type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager",
+    "message": "Taint manager: deleting due to NoExecute taint",
+}  # fmt: skip
+
+
+def deleted(pod: Object) -> Object:
+    """The pod as it stays when its node does not answer, or until it does."""
+    return {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "2026-11-01T12:30:00Z"}}
+
+
 IMAGE = waits("ImagePullBackOff", 'Back-off pulling image "x"')
 
 
@@ -88,6 +107,32 @@ IMAGE = waits("ImagePullBackOff", 'Back-off pulling image "x"')
             id="given_up_without_a_count",
         ),
         pytest.param(FAILED, [], [], 9, "failed", "BackoffLimitExceeded", id="its_pod_was_removed"),
+        pytest.param(
+            TAKEN_AWAY, [], [], 9, "evicted",
+            "has condition DisruptionTarget matching FailJob rule at index 0 "
+            "(memory asked for: 1Gi, limit: 2Gi)", id="its_pod_was_taken_away_and_is_gone",
+        ),
+        pytest.param(
+            GIVEN_UP, [], [], 9, "failed", "PodFailurePolicy", id="given_up_by_another_rule"
+        ),
+        pytest.param(
+            ENDING, [deleted(a_pod("Running"))], [], DUE_SECONDS + 120, "running", "",
+            id="a_deleted_pod_has_time_to_end",
+        ),
+        pytest.param(
+            ENDING, [deleted(a_pod("Running", conditions=[UNREACHABLE]))], [], DUE_SECONDS + 121,
+            "evicted", "its node is lost: the pod should have ended 121 s ago; DeletionByTaint"
+            "Manager: Taint manager: deleting due to NoExecute taint (memory asked for: 1Gi",
+            id="its_node_is_lost",
+        ),
+        pytest.param(
+            a_job(active=1), [deleted(a_pod("Pending"))], [], DUE_SECONDS + 121, "evicted",
+            "it was deleted", id="its_node_was_lost_before_it_started",
+        ),
+        pytest.param(
+            FAILED, [deleted(a_pod("Failed", ended(3)))], [], DUE_SECONDS + 121, "failed",
+            "exit code 3", id="a_deleted_pod_that_ended_is_not_lost",
+        ),
         pytest.param(
             a_job(active=1), [a_pod("Pending", IMAGE)], [], 300, "waiting", "ImagePullBackOff",
             id="limit_is_inclusive",

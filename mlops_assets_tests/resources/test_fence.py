@@ -1,13 +1,16 @@
-"""A step whose run is over publishes nothing."""
+"""A step whose run is over, or that was given up, publishes nothing."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 from dagster import DagsterRunStatus as Status
+from dagster._core.events import DagsterEvent
+from dagster._core.execution.plan.objects import ErrorSource, StepFailureData
 from pydantic import BaseModel
 
-from mlops_assets.resources.fence import find_refusal
+from mlops_assets.resources.fence import find_refusal, require_live_run
 from mlops_assets.resources.records import RecordIOManager
 
 
@@ -16,11 +19,11 @@ class Shoe(BaseModel):
 
 
 @pytest.mark.parametrize(
-    ("status", "own", "newest", "words"),
+    ("status", "own", "n_ends", "words"),
     [
         pytest.param(Status.STARTED, 0, 0, None, id="a_run_that_works"),
         pytest.param(Status.STARTED, 1, 1, None, id="a_step_that_was_started_anew"),
-        pytest.param(Status.STARTED, 0, 1, "start 2 was ordered", id="its_former_self"),
+        pytest.param(Status.STARTED, 0, 1, "start 1 of it", id="its_former_self"),
         pytest.param(Status.STARTING, 0, 0, None, id="a_run_whose_start_is_still_being_written"),
         pytest.param(Status.FAILURE, 0, 0, "is over: FAILURE", id="failed"),
         pytest.param(Status.SUCCESS, 0, 0, "is over: SUCCESS", id="succeeded_without_it"),
@@ -29,8 +32,8 @@ class Shoe(BaseModel):
         pytest.param(None, 0, 0, "unknown", id="deleted"),
     ],
 )
-def test_who_may_publish(status: Status | None, own: int, newest: int, words: str | None) -> None:
-    refusal = find_refusal(status, own, newest)
+def test_who_may_publish(status: Status | None, own: int, n_ends: int, words: str | None) -> None:
+    refusal = find_refusal(status, own, n_ends)
     assert (refusal is None) == (words is None)
     assert words is None or words in str(refusal)
 
@@ -67,3 +70,24 @@ def test_a_record_of_a_dead_run_is_not_written(tmp_path: Path, is_zombie: bool) 
         assert "publishes nothing: its run is over: FAILURE" in str(
             [event.event_specific_data for event in result.get_step_failure_events()]
         )
+
+
+def test_a_step_that_its_run_gave_up_publishes_nothing(tmp_path: Path) -> None:
+    @dg.asset(key=["churn", "features"], io_manager_key="records", dagster_type=dg.Any)
+    def features(context: dg.AssetExecutionContext) -> object:
+        step = context.get_step_execution_context()
+        failure: Any = StepFailureData
+        by_signal = failure(None, None, ErrorSource.INTERRUPT)
+        DagsterEvent.step_failure_event(step, by_signal)  # as its former worker told
+        require_live_run(context)
+        DagsterEvent.step_failure_event(step, failure(None, None))  # as the executor does
+        return Shoe(size=42)
+
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path / "instance")) as instance:
+        records = RecordIOManager(root=str(tmp_path / "records"))
+        result = dg.materialize(
+            [features], instance=instance, resources={"records": records}, raise_on_error=False
+        )
+    errors = str([event.event_specific_data for event in result.get_step_failure_events()])
+    assert "publishes nothing: start 1 of it, which this is, was given up" in errors
+    assert not (tmp_path / "records" / "churn" / "features.json").exists()
