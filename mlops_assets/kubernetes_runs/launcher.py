@@ -62,7 +62,7 @@ _SETTINGS = {
         IntSource,
         is_required=False,
         default_value=600,
-        description="How long a step's pod may take to start working; then the step fails.",
+        description="How long a pod may take to start working; then its step or run fails.",
     ),
 }
 
