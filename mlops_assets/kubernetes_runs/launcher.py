@@ -124,9 +124,9 @@ class KubernetesRunLauncher(K8sRunLauncher):
         policy = RetryPolicy(first, dagster_run.tags.get(MAXIMUM_MEMORY_TAG), 0)
         return with_memory(context, memory_after(n_kills, policy))
 
-    def _count_kill(self, run: DagsterRun) -> None:
-        """Write on a run that it was killed for memory, for those that repeat it; once."""
-        if run.tags.get(KILLED_RUN) != run.run_id:
+    def count_kill(self, run: DagsterRun, verdict: WorkerVerdict) -> None:
+        """Write on a run that was killed for memory that it was, for those that repeat it; once."""
+        if verdict.outcome == "out_of_memory" and run.tags.get(KILLED_RUN) != run.run_id:
             n_kills = int(run.tags.get(MEMORY_KILLS, "0")) + 1
             tags = {MEMORY_KILLS: str(n_kills), KILLED_RUN: run.run_id}
             self._instance.add_run_tags(run.run_id, tags)
@@ -145,8 +145,7 @@ class KubernetesRunLauncher(K8sRunLauncher):
                 return CheckRunHealthResult(WorkerStatus.UNKNOWN, words)
             return CheckRunHealthResult(WorkerStatus.RUNNING, f"not to be asked now: {error}")
         self._outages.answered(run.run_id)
-        if verdict.outcome == "out_of_memory":
-            self._count_kill(run)
+        self.count_kill(run, verdict)
         if verdict.ended_badly:
             return CheckRunHealthResult(WorkerStatus.FAILED, verdict.reason)
         if verdict.outcome == "completed" and not run.is_finished:
