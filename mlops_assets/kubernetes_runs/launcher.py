@@ -78,6 +78,7 @@ class KubernetesRunLauncher(K8sRunLauncher):
         self.start_timeout_seconds = start_timeout_seconds
         self._api_client = PatientClient(api_patience_seconds)
         self._outages = Outages(api_patience_seconds)
+        self._apis: dict[str, ClusterApi] = {}  # by namespace; each keeps its connections
 
     @classmethod
     def config_type(cls) -> Any:
@@ -88,8 +89,11 @@ class KubernetesRunLauncher(K8sRunLauncher):
         """The API of a namespace; by default that of the runs."""
         from kubernetes import client
 
-        configuration = client.Configuration.get_default_copy()
-        return build_api(configuration, namespace or self.job_namespace, _REQUEST_SECONDS)
+        name = namespace or self.job_namespace
+        if name not in self._apis:
+            configuration = client.Configuration.get_default_copy()
+            self._apis[name] = build_api(configuration, name, _REQUEST_SECONDS)
+        return self._apis[name]
 
     def judge_worker(self, run: DagsterRun) -> WorkerVerdict:
         """What became of a run's worker.
