@@ -2,37 +2,39 @@
 
 Every few seconds it
 - deletes Jobs and pods that work for a run that is over;
-- fails runs whose worker died before they started, with the reason, at once;
+- fails runs whose worker died before they started, with the reason;
 - launches retries of runs that Dagster's daemon was to launch and did not.
 
-Each is decided by what is stored and what the cluster says, and is safe to do twice.
+Each is decided by what is stored and what the cluster says, and is safe to do twice. One that fails
+leaves the others alone.
 """
 
-from collections.abc import Iterator
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._core.storage.dagster_run import RunRecord
 from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import (
     consume_new_runs_for_automatic_reexecution,
 )
 from dagster._daemon.daemon import DaemonIterator, IntervalDaemon
+from dagster._daemon.utils import DaemonErrorCapture
 
 from mlops_assets.kserve.api import PODS, ClusterApi
 from mlops_assets.kubernetes_runs.jobs_api import JOBS, RUN_LABEL
 from mlops_assets.kubernetes_runs.launcher import KubernetesRunLauncher
-from mlops_assets.kubernetes_runs.reaping import (
-    WILL_RETRY_TAG,
-    RunState,
-    find_leftovers,
-    find_lost_retries,
-)
+from mlops_assets.kubernetes_runs.lost_retries import WILL_RETRY_TAG, RetryHistory, judge_retry
+from mlops_assets.kubernetes_runs.reaping import Leftover, RunState, find_leftovers
 
 DAEMON_TYPE = "RUN_KEEPER"
 _LOOK_BACK = timedelta(days=1)
 _COLLECTION = {"job": JOBS, "pod": PODS}
+_FAILED_TO_RETRY = "Failed to retry run"  # Dagster's word for any exception while it launched it
+_HANDED_OVER = "The automatic retry of this run was lost; Dagster was asked for it again."
+_ANSWER_SECONDS = 10
 
 
 class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
@@ -40,8 +42,9 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
 
     Args:
         interval_seconds: Pause between two looks.
-        grace_seconds: How long the workers of a run that is over have to end by themselves.
-        patience_seconds: How long Dagster's daemon has to launch a retry.
+        grace_seconds: How long the workers of a run that is over have to end by themselves, and
+            those of a run that is to start to be judged.
+        patience_seconds: How long Dagster's daemon has to launch a retry, each time.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
         super().__init__(interval_seconds=interval_seconds)
         self._grace_seconds = grace_seconds
         self._patience_seconds = patience_seconds
-        self._handed_over: frozenset[str] = frozenset()  # runs whose lost retry Dagster was given
+        self._settled: frozenset[str] = frozenset()  # failed runs whose retry needs no other look
 
     @classmethod
     def daemon_type(cls) -> str:
@@ -63,49 +66,72 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
     def run_iteration(
         self, workspace_process_context: IWorkspaceProcessContext[Any]
     ) -> DaemonIterator:
-        """One look; an error is shown by the daemon's page and the next look comes."""
+        """One look. What fails is shown by the daemon's page, and all else is looked after."""
         instance = workspace_process_context.instance
         launcher = instance.run_launcher
         now = datetime.now(UTC)
-        yield from self._launch_lost_retries(workspace_process_context, now)
+        retries = self._launch_lost_retries(workspace_process_context, now)
+        yield from self._survive("looking for lost retries", retries)
         if isinstance(launcher, KubernetesRunLauncher):
-            yield from self._fail_dead_starts(instance, launcher, now)
-            yield from self._reap(instance, launcher.api(), own_labels(launcher), now)
+            deaths = self._fail_dead_starts(instance, launcher, now)
+            yield from self._survive("looking for dead workers", deaths)
+            leftovers = self._reap(instance, launcher.api(), own_labels(launcher), now)
+            yield from self._survive("looking for leftovers", leftovers)
+
+    def _survive(self, what: str, work: DaemonIterator) -> DaemonIterator:
+        """Work that may fail: its error is logged and told, and the rest is done."""
+        try:
+            yield from work
+        except Exception:
+            yield DaemonErrorCapture.process_exception(
+                sys.exc_info(), logger=self._logger, log_message=f"{what} failed"
+            )
 
     def _reap(
         self, instance: dg.DagsterInstance, api: ClusterApi, labels: str, now: datetime
-    ) -> Iterator[None]:
+    ) -> DaemonIterator:
         """Delete what is left over. Runs are read after what works for them, so none is missed."""
         jobs, pods = api.list(JOBS, labels), api.list(PODS, labels)
         run_ids = {thing["metadata"]["labels"][RUN_LABEL] for thing in (*jobs, *pods)}
         runs = {run.run_id: run for run in _read_runs(instance, run_ids=sorted(run_ids))}
         for leftover in find_leftovers(jobs, pods, runs, now, self._grace_seconds):
-            self._logger.info("deleting %s %s: %s", leftover.kind, leftover.name, leftover.reason)
-            api.delete(_COLLECTION[leftover.kind], leftover.name)
-            if (run := instance.get_run_by_id(leftover.run_id)) is not None:
-                words = f"Deleted {leftover.kind} {leftover.name}: {leftover.reason}"
-                instance.report_engine_event(words, run, cls=type(self))
-            yield
+            what = f"deleting {leftover.kind} {leftover.name}"
+            yield from self._survive(what, self._delete(instance, api, leftover))
+
+    def _delete(
+        self, instance: dg.DagsterInstance, api: ClusterApi, leftover: Leftover
+    ) -> DaemonIterator:
+        self._logger.info("deleting %s %s: %s", leftover.kind, leftover.name, leftover.reason)
+        api.delete(_COLLECTION[leftover.kind], leftover.name)
+        if (run := instance.get_run_by_id(leftover.run_id)) is not None:
+            words = f"Deleted {leftover.kind} {leftover.name}: {leftover.reason}"
+            instance.report_engine_event(words, run, cls=type(self))
+        yield None
 
     def _fail_dead_starts(
         self, instance: dg.DagsterInstance, launcher: KubernetesRunLauncher, now: datetime
-    ) -> Iterator[None]:
-        """End runs that are to start and whose worker has died; Dagster waits for its timeout.
-
-        That there is no worker is no death: a launch may wait for the API server to be back.
-        """
+    ) -> DaemonIterator:
+        """End runs that are to start and whose worker has died; Dagster waits for its timeout."""
         starting = dg.RunsFilter(
             statuses=[dg.DagsterRunStatus.STARTING],
             updated_before=now - timedelta(seconds=self._grace_seconds),
         )
         for run in instance.get_runs(starting):
-            verdict = launcher.judge_worker(run)
-            has_died = verdict.ended_badly and verdict.outcome != "gone"
-            seen = instance.get_run_by_id(run.run_id)
-            if has_died and seen is not None and seen.status == run.status:
-                words = f"The run's worker died before the run started: {verdict.reason}"
-                instance.report_run_failed(run, f"{words}\n{self._debug_info(launcher, run)}")
-            yield
+            what = f"judging the worker of run {run.run_id}"
+            yield from self._survive(what, self._fail_if_dead(instance, launcher, run))
+
+    def _fail_if_dead(
+        self, instance: dg.DagsterInstance, launcher: KubernetesRunLauncher, run: dg.DagsterRun
+    ) -> DaemonIterator:
+        """That there is no worker is no death: a launch may wait for the API server to be back."""
+        verdict = launcher.judge_worker(run)
+        has_died = verdict.ended_badly and verdict.outcome != "gone"
+        seen = instance.get_run_by_id(run.run_id)
+        if has_died and seen is not None and seen.status == run.status:
+            launcher.count_kill(seen, verdict)
+            words = f"The run's worker died before the run started: {verdict.reason}"
+            instance.report_run_failed(run, f"{words}\n{self._debug_info(launcher, run)}")
+        yield None
 
     def _debug_info(self, launcher: KubernetesRunLauncher, run: dg.DagsterRun) -> str:
         """What dagster-k8s has to say of a worker; the run ends without it just as well."""
@@ -117,35 +143,60 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
 
     def _launch_lost_retries(
         self, context: IWorkspaceProcessContext[Any], now: datetime
-    ) -> Iterator[None]:
-        """Have Dagster launch the retries that it lost; it launches none twice.
-
-        Each is handed over once: when Dagster then launches none, it has told the run why, such as
-        a backfill that is over, and would do so at every look.
-        """
-        instance = context.instance
+    ) -> DaemonIterator:
+        """Have Dagster launch the retries that it lost; it launches none twice."""
         failed = dg.RunsFilter(
             statuses=[dg.DagsterRunStatus.FAILURE],
-            tags={WILL_RETRY_TAG: "true"},
+            tags={WILL_RETRY_TAG: ["true", "false"]},
             updated_after=now - _LOOK_BACK,
         )
-        records = {r.dagster_run.run_id: r for r in instance.get_run_records(failed)}
-        states = [_state(record) for record in records.values()]
-        self._handed_over &= records.keys()
-        states = [state for state in states if state.run_id not in self._handed_over]
-        overdue = find_lost_retries(states, frozenset(), now, self._patience_seconds)
-        parents = frozenset(
-            run.run_id
-            for run in overdue
-            if instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run.run_id}), limit=1)
-        )
-        for lost in find_lost_retries(overdue, parents, now, self._patience_seconds):
-            record = records[lost.run_id]
-            self._handed_over |= {lost.run_id}
-            words = "The automatic retry of this run was lost; it is launched now."
-            self._logger.warning("run %s: %s", lost.run_id, words)
-            instance.report_engine_event(words, record.dagster_run, cls=type(self))
-            yield from consume_new_runs_for_automatic_reexecution(context, [record], self._logger)
+        records = {r.dagster_run.run_id: r for r in context.instance.get_run_records(failed)}
+        self._settled &= records.keys()
+        for run_id in records.keys() - self._settled:
+            what = f"launching the lost retry of run {run_id}"
+            yield from self._survive(what, self._launch_if_lost(context, records[run_id], now))
+
+    def _launch_if_lost(
+        self, context: IWorkspaceProcessContext[Any], record: RunRecord, now: datetime
+    ) -> DaemonIterator:
+        instance, run = context.instance, record.dagster_run
+        history = _read_history(instance, run.run_id)
+        state = judge_retry(_state(record), history, now, self._patience_seconds)
+        if state == "settled":
+            self._settled |= {run.run_id}
+        if state != "lost" or not _can_be_asked(context, run):
+            return
+        self._logger.warning("run %s: %s", run.run_id, _HANDED_OVER)
+        instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "true"})  # Dagster looks at it
+        fresh = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+        yield from consume_new_runs_for_automatic_reexecution(context, fresh, self._logger)
+        # Told afterwards: a hand-over that a kill cuts short counts for nothing, and is repeated.
+        instance.report_engine_event(_HANDED_OVER, run, cls=type(self))
+
+
+def _read_history(instance: dg.DagsterInstance, run_id: str) -> RetryHistory:
+    children = instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run_id}), limit=1)
+    told = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    return RetryHistory(
+        has_child=bool(children),
+        n_failures=sum(entry.message == _FAILED_TO_RETRY for entry in told),
+        n_hand_overs=sum(_HANDED_OVER in entry.message for entry in told),
+    )
+
+
+def _can_be_asked(context: IWorkspaceProcessContext[Any], run: dg.DagsterRun) -> bool:
+    """Whether a run's code location answers; while it does not, a hand-over would fail."""
+    origin = run.remote_job_origin
+    if origin is None:
+        return True  # Dagster tells the run so
+    name = origin.repository_origin.code_location_origin.location_name
+    try:
+        location = context.create_request_context().get_code_location(name)
+        if isinstance(location, GrpcServerCodeLocation):  # kept while its server is away
+            location.client.get_server_id(timeout=_ANSWER_SECONDS)
+    except dg.DagsterError:
+        return False
+    return True
 
 
 def own_labels(launcher: KubernetesRunLauncher) -> str:

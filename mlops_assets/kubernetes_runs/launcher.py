@@ -62,7 +62,7 @@ _SETTINGS = {
         IntSource,
         is_required=False,
         default_value=600,
-        description="How long a step's pod may take to start working; then the step fails.",
+        description="How long a pod may take to start working; then its step or run fails.",
     ),
 }
 
@@ -78,6 +78,7 @@ class KubernetesRunLauncher(K8sRunLauncher):
         self.start_timeout_seconds = start_timeout_seconds
         self._api_client = PatientClient(api_patience_seconds)
         self._outages = Outages(api_patience_seconds)
+        self._apis: dict[str, ClusterApi] = {}  # by namespace; each keeps its connections
 
     @classmethod
     def config_type(cls) -> Any:
@@ -88,8 +89,11 @@ class KubernetesRunLauncher(K8sRunLauncher):
         """The API of a namespace; by default that of the runs."""
         from kubernetes import client
 
-        configuration = client.Configuration.get_default_copy()
-        return build_api(configuration, namespace or self.job_namespace, _REQUEST_SECONDS)
+        name = namespace or self.job_namespace
+        if name not in self._apis:
+            configuration = client.Configuration.get_default_copy()
+            self._apis[name] = build_api(configuration, name, _REQUEST_SECONDS)
+        return self._apis[name]
 
     def judge_worker(self, run: DagsterRun) -> WorkerVerdict:
         """What became of a run's worker.
@@ -124,9 +128,9 @@ class KubernetesRunLauncher(K8sRunLauncher):
         policy = RetryPolicy(first, dagster_run.tags.get(MAXIMUM_MEMORY_TAG), 0)
         return with_memory(context, memory_after(n_kills, policy))
 
-    def _count_kill(self, run: DagsterRun) -> None:
-        """Write on a run that it was killed for memory, for those that repeat it; once."""
-        if run.tags.get(KILLED_RUN) != run.run_id:
+    def count_kill(self, run: DagsterRun, verdict: WorkerVerdict) -> None:
+        """Write on a run that was killed for memory that it was, for those that repeat it; once."""
+        if verdict.outcome == "out_of_memory" and run.tags.get(KILLED_RUN) != run.run_id:
             n_kills = int(run.tags.get(MEMORY_KILLS, "0")) + 1
             tags = {MEMORY_KILLS: str(n_kills), KILLED_RUN: run.run_id}
             self._instance.add_run_tags(run.run_id, tags)
@@ -145,8 +149,7 @@ class KubernetesRunLauncher(K8sRunLauncher):
                 return CheckRunHealthResult(WorkerStatus.UNKNOWN, words)
             return CheckRunHealthResult(WorkerStatus.RUNNING, f"not to be asked now: {error}")
         self._outages.answered(run.run_id)
-        if verdict.outcome == "out_of_memory":
-            self._count_kill(run)
+        self.count_kill(run, verdict)
         if verdict.ended_badly:
             return CheckRunHealthResult(WorkerStatus.FAILED, verdict.reason)
         if verdict.outcome == "completed" and not run.is_finished:

@@ -39,7 +39,7 @@ class PatientClient(DagsterKubernetesClient):
                 if error.status != 409:
                     raise
 
-        call_patiently(create, self._patience_seconds)
+        call_patiently(create, self._patience_seconds, sleep=self.sleeper)
 
     def delete_job(self, job_name: str, namespace: str) -> bool:
         """Delete a Job with its pods; False when there is none.
@@ -64,4 +64,4 @@ class PatientClient(DagsterKubernetesClient):
             return True
 
         seconds = min(self._patience_seconds, _DELETE_PATIENCE_SECONDS)
-        return call_patiently(delete, seconds)
+        return call_patiently(delete, seconds, sleep=self.sleeper)

@@ -1,4 +1,4 @@
-"""Which Jobs and pods of runs are left over, and which retries of runs got lost. Pure."""
+"""Which Jobs and pods of runs are left over. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,6 @@ class Leftover:
 
     kind: Literal["job", "pod"]
     name: str
-    namespace: str
     run_id: str
     reason: str
 
@@ -76,9 +75,7 @@ def find_leftovers(
         seconds = (now - since).total_seconds()
         if seconds > grace_seconds:
             reason = f"its run {run_id} {words}, for {seconds:.0f} s"
-            leftovers.append(
-                Leftover(kind, metadata["name"], metadata["namespace"], run_id, reason)  # type: ignore[arg-type]
-            )
+            leftovers.append(Leftover(kind, metadata["name"], run_id, reason))  # type: ignore[arg-type]
     return leftovers
 
 
@@ -98,30 +95,3 @@ def _is_alone(pod: Object) -> bool:
 
 def _made_at(thing: Object) -> datetime:
     return datetime.fromisoformat(thing["metadata"]["creationTimestamp"])
-
-
-WILL_RETRY_TAG, RETRY_TAG = "dagster/will_retry", "dagster/auto_retry_run_id"
-
-
-def find_lost_retries(
-    failed: Sequence[RunState], parents: frozenset[str], now: datetime, patience_seconds: float
-) -> list[RunState]:
-    """Failed runs that were to be retried, and have not been for longer than that takes.
-
-    Dagster writes a run's failure, its status and the mark `will_retry` one after the other; a
-    daemon that reads in between skips the run and never looks at it again.
-
-    Args:
-        failed: Runs that failed lately.
-        parents: Runs of which there is a retry.
-        now: Aware.
-        patience_seconds: How long the daemon may take to launch a retry.
-    """
-    return [
-        run
-        for run in failed
-        if run.tags.get(WILL_RETRY_TAG) == "true"
-        and RETRY_TAG not in run.tags
-        and run.run_id not in parents
-        and (now - run.updated_at).total_seconds() > patience_seconds
-    ]

@@ -112,6 +112,25 @@ def test_a_second_night_copies_only_what_is_new(
     assert copy_objects(source, target) == (1, [])
 
 
+def test_an_object_whose_etag_is_no_digest_is_copied_once(
+    environment: dict[str, str], storage: ObjectStorage
+) -> None:
+    """One that was uploaded in parts; under SSE-KMS it is so with each."""
+    client, key = storage.client, "mlflow/m/large.bin"
+    source, target = Place(client, BUCKET), Place(client, "copies", "objects/")
+    for content in (b"1", b"2"):
+        where = {"Bucket": BUCKET, "Key": key}
+        upload = client.create_multipart_upload(**where)["UploadId"]
+        part = client.upload_part(**where, UploadId=upload, PartNumber=1, Body=content)
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload=parts)
+        copy_objects(source, target)
+        etags = dict(source.objects())[key], dict(target.objects())[key]
+        assert etags[0] != etags[1]
+        assert client.get_object(Bucket="copies", Key=f"objects/{key}")["Body"].read() == content
+        assert copy_objects(source, target) == (0, [])
+
+
 def test_an_object_that_is_deleted_meanwhile_does_not_end_the_night(
     environment: dict[str, str], storage: ObjectStorage
 ) -> None:

@@ -28,6 +28,12 @@ def test_dagster_takes_every_setting() -> None:
     assert found["run_monitoring"]["max_resume_run_attempts"] == 0
 
 
+def test_a_launch_that_waits_for_the_api_server_leaves_its_pod_time_to_start() -> None:
+    launcher = settings()["run_launcher"]["config"]
+    longest = launcher["api_patience_seconds"] + launcher["start_timeout_seconds"]
+    assert settings()["run_monitoring"]["start_timeout_seconds"] >= longest
+
+
 def test_each_class_that_it_names_takes_its_settings() -> None:
     from dagster._config import process_config, resolve_to_config_type
     from dagster._core.instance.ref import InstanceRef

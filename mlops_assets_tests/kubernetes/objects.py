@@ -6,7 +6,7 @@ Every write takes the lock, gets the next resourceVersion and wakes whoever wait
 import threading
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -249,24 +249,13 @@ class Objects:
         merged["metadata"]["resourceVersion"] = version or live["metadata"]["resourceVersion"]
         return self._update(kind, copied(live), merged, write, owners), False
 
-    def delete(
-        self,
-        kind: Kind,
-        namespace: str,
-        name: str,
-        preconditions: Mapping[str, str] | None = None,
-        *,
-        orphan: bool = False,
-    ) -> Object:
+    def delete(self, kind: Kind, namespace: str, name: str, *, orphan: bool = False) -> Object:
         """Remove an object, and what it alone owns unless that is to be orphaned.
 
         What ends slowly, as a pod with a process, is marked and stays until `remove`.
         """
         with self.changed:
             old = self.get(kind, namespace, name)
-            for field, wanted in (preconditions or {}).items():
-                if old["metadata"][field] != wanted:
-                    raise Refusal(409, f"Precondition failed: {field}: {wanted}", name=name)
             if not self.ends_slowly(kind, old):
                 return self.remove(kind, namespace, name, orphan=orphan)
             new = copied(old)

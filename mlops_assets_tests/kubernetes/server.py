@@ -212,13 +212,9 @@ class _Handler(BaseHTTPRequestHandler):
             case "update":
                 return 200, objects.update(kind, place, body, write)
             case "delete":
-                if write.dry_run:
-                    return 200, objects.get(kind, place, request.name)
-                conditions = body.get("preconditions")
                 policy = request.query.get("propagationPolicy") or body.get("propagationPolicy")
                 orphan = policy == "Orphan" or (policy is None and kind.plural == "jobs")
-                gone = objects.delete(kind, place, request.name, conditions, orphan=orphan)
-                return 200, gone
+                return 200, objects.delete(kind, place, request.name, orphan=orphan)
         content_type = (self.headers.get("Content-Type") or "").split(";")[0]
         changed, created = objects.patch(kind, place, request.name, body, content_type, write)
         return (201 if created else 200), changed

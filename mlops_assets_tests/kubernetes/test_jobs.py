@@ -23,6 +23,8 @@ from mlops_assets_tests.kubernetes.processes import Image
 from mlops_assets_tests.kubernetes.refusal import Refusal
 
 IMAGE = "shell"
+# Ends when it is told to, as `sleep`, which is process 1 and has no handler, does not.
+WAIT = "trap exit TERM; while :; do sleep 0.1; done"
 
 
 class Client:
@@ -206,12 +208,12 @@ def test_a_container_is_process_1_and_leaves_nothing_behind(client: Client, tmp_
 def test_deleting_a_job_takes_its_pods_along_only_when_told_to(
     cluster: JobCluster, client: Client
 ) -> None:
-    client.start("gone", "sleep 60")
+    client.start("gone", WAIT)
     pod = client.running("gone")
     process = psutil.Process(cluster.processes.pid(pod.metadata.name))
     client.batch.delete_namespaced_job("gone", "default", propagation_policy="Background")
     eventually(lambda: not process.is_running())
-    client.start("orphaned", "sleep 60")
+    client.start("orphaned", WAIT)
     pod = client.running("orphaned")
     client.batch.delete_namespaced_job("orphaned", "default")  # the default for Jobs: orphan
     assert client.running("orphaned").metadata.owner_references is None

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_k8s import k8s_job_executor  # noqa: TID253
 from pydantic import BaseModel
 
 from mlops_assets.kubernetes_runs.step_pods import step_pod_executor
@@ -145,11 +144,10 @@ defs = dg.Definitions(
         _job("in_run", "first", "second", executor=IN_RUN, **RUN_TAGS),
         _job("in_steps", "first", "second", executor=IN_STEPS, **RUN_TAGS),
         _job("waiting_in_run", "waiting", executor=IN_RUN),
-        _job("waiting_in_steps", "waiting", "after", executor=IN_STEPS),
+        _job("waiting_in_steps", "waiting", executor=IN_STEPS),
+        _job("waiting_and_after_in_steps", "waiting", "after", executor=IN_STEPS),
         _job("hungry_in_steps", "hungry", executor=IN_STEPS),
-        _job("hungry_by_itself", "hungry", executor=k8s_job_executor),
         _job("lost_in_steps", "lost", executor=IN_STEPS),
-        _job("lost_by_itself", "lost", executor=k8s_job_executor),
         _job("wrong_in_run", "wrong", executor=IN_RUN),
     ],
 )

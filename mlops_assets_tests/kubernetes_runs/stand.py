@@ -83,10 +83,11 @@ class Stand:
         self._start("code", [*serve, *where], more)
         eventually(self._code_answers, PATIENCE_SECONDS, "the code location")
 
-    def start_daemon(self, name: str = "daemon") -> None:
-        """Start Dagster's daemon with the run keeper."""
+    def start_daemon(self, name: str = "daemon", **variables: str) -> None:
+        """Start Dagster's daemon with the run keeper, some of its variables changed."""
         workspace = str(self.folder / "workspace.yaml")
-        self._start(name, ["-m", "mlops_assets.kubernetes_runs.daemon", "-w", workspace], {})
+        command = ["-m", "mlops_assets.kubernetes_runs.daemon", "-w", workspace]
+        self._start(name, command, variables)
 
     def start_webserver(self) -> str:
         """Start Dagster's webserver; its address."""

@@ -14,6 +14,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
+from mlops_assets.kubernetes_runs.launcher import KubernetesRunLauncher
 from mlops_assets_tests.kubernetes.faults import Fault
 from mlops_assets_tests.kubernetes.kubeconfig import write_kubeconfig
 from mlops_assets_tests.kubernetes.objects import Write
@@ -22,7 +23,7 @@ from mlops_assets_tests.kubernetes_runs.toy_job import toy
 
 DAGSTER_K8S = ("dagster_k8s", "K8sRunLauncher")
 OURS = ("mlops_assets.kubernetes_runs.launcher", "KubernetesRunLauncher")
-PATIENCE_SECONDS = 1
+PATIENCE_SECONDS = 0  # it ends with the second look
 
 
 def monitored(api: ApiServer, folder: Path, launcher: tuple[str, str], *, n_looks: int = 1) -> str:
@@ -45,6 +46,8 @@ def monitored(api: ApiServer, folder: Path, launcher: tuple[str, str], *, n_look
     with dg.DagsterInstance.from_config(str(folder)) as instance:
         run = instance.create_run_for_job(toy, status=dg.DagsterRunStatus.STARTED)
         _have_working_job(api, run.run_id)
+        if isinstance(instance.run_launcher, KubernetesRunLauncher):
+            instance.run_launcher.api().first_pause_seconds = 0.001
         with WorkspaceProcessContext(instance, EmptyWorkspaceTarget()) as workspace:
             for _ in range(n_looks):
                 logger = logging.getLogger("monitoring")

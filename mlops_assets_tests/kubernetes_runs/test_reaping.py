@@ -1,21 +1,20 @@
-"""What is left over of runs that are over, and retries that got lost."""
+"""What is left over of runs that are over."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from mlops_assets.kubernetes_runs.reaping import RunState, find_leftovers, find_lost_retries
+from mlops_assets.kubernetes_runs.reaping import RunState, find_leftovers
 from mlops_assets.kubernetes_runs.worker import Object
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 GRACE_SECONDS = 30.0
 
 
-def a_run(status: str, seconds_ago: float, **tags: str) -> RunState:
+def a_run(status: str, seconds_ago: float) -> RunState:
     finished = status in ("SUCCESS", "FAILURE", "CANCELED")
-    names = {f"dagster/{name}": value for name, value in tags.items()}
-    return RunState("r", status, finished, NOW - timedelta(seconds=seconds_ago), names)
+    return RunState("r", status, finished, NOW - timedelta(seconds=seconds_ago), {})
 
 
 def a_thing(seconds_old: float = 900, *, alone: bool = True, **status: Any) -> Object:
@@ -70,21 +69,3 @@ def test_which_jobs_are_left_over(job: Object, run: RunState | None, is_left: bo
 def test_which_pods_are_left_over(pod: Object, is_left: bool) -> None:
     found = find_leftovers([], [pod], {"r": a_run("FAILURE", 99)}, NOW, GRACE_SECONDS)
     assert [thing.kind for thing in found] == ["pod"] * is_left
-
-
-@pytest.mark.parametrize(
-    ("run", "parents", "is_lost"),
-    [
-        pytest.param(a_run("FAILURE", 61, will_retry="true"), set(), True, id="nobody_retried"),
-        pytest.param(a_run("FAILURE", 60, will_retry="true"), set(), False, id="there_is_time"),
-        pytest.param(a_run("FAILURE", 61, will_retry="true"), {"r"}, False, id="there_is_a_child"),
-        pytest.param(
-            a_run("FAILURE", 61, will_retry="true", auto_retry_run_id="c"), set(), False,
-            id="it_is_marked",
-        ),
-        pytest.param(a_run("FAILURE", 61, will_retry="false"), set(), False, id="not_to_be"),
-        pytest.param(a_run("FAILURE", 61), set(), False, id="retries_are_off"),
-    ],
-)  # fmt: skip
-def test_which_retries_got_lost(run: RunState, parents: set[str], is_lost: bool) -> None:
-    assert find_lost_retries([run], frozenset(parents), NOW, 60) == [run] * is_lost

@@ -17,6 +17,16 @@ from mlops_assets_tests.kubernetes_runs.stand import PATIENCE_SECONDS, Stand
 pytestmark = pytest.mark.timeout(900)  # a busy machine
 
 
+def tag_of(stand: Stand, run_id: str, tag: str) -> str:
+    run = stand.instance.get_run_by_id(run_id)
+    return run.tags.get(f"dagster/{tag}", "") if run else ""
+
+
+def retry_of(stand: Stand, run_id: str) -> str:
+    """The run that repeats another, once there is one."""
+    return eventually(lambda: tag_of(stand, run_id, "auto_retry_run_id"), PATIENCE_SECONDS)
+
+
 def test_a_crashed_run_is_retried_and_a_wrong_one_is_not(stand: Stand) -> None:
     # Dagster's daemon passes over what failed before its first look.
     list(EventLogConsumerDaemon().run_iteration(stand.workspace()))
@@ -30,11 +40,7 @@ def test_a_crashed_run_is_retried_and_a_wrong_one_is_not(stand: Stand) -> None:
     assert stand.said(crashed, "killed for memory: OOMKilled"), stand.messages(crashed)
     stand.go_on("crashed")
 
-    def retry() -> str:
-        run = stand.instance.get_run_by_id(crashed)
-        return run.tags.get("dagster/auto_retry_run_id", "") if run else ""
-
-    child = eventually(retry, PATIENCE_SECONDS)
+    child = retry_of(stand, crashed)
     assert stand.ended(child) == "SUCCESS", stand.story(child)
     memory = [
         job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
@@ -46,41 +52,31 @@ def test_a_crashed_run_is_retried_and_a_wrong_one_is_not(stand: Stand) -> None:
 
     # Dagster says why in the event log too, but not when its daemon reads the failure before the
     # run's status is stored; the tag is always written.
-    def will_retry() -> str:
-        run = stand.instance.get_run_by_id(wrong)
-        return run.tags.get("dagster/will_retry", "") if run else ""
-
-    assert eventually(will_retry, PATIENCE_SECONDS) == "false"
+    assert eventually(lambda: tag_of(stand, wrong, "will_retry"), PATIENCE_SECONDS) == "false"
     assert not stand.instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": wrong}))
 
 
-def test_a_zombie_publishes_nothing(stand: Stand) -> None:
+def test_while_the_daemon_is_dead_no_run_is_lost_and_no_zombie_publishes(stand: Stand) -> None:
     record = stand.shared / "records" / "toy" / "waiting.json"
     before = record.read_text() if record.exists() else ""
-    run_id = stand.launch("waiting_in_steps", "zombie")
-    stand.began("zombie")
-    step = stand.pod(run_id, "dagster-step")
-    stand.cluster.processes.kill(stand.pod(run_id, "dagster-run"))
-    assert stand.ended(run_id) == "FAILURE"
+    zombie, orphan = (stand.launch("waiting_in_steps", name) for name in ("zombie", "orphan"))
+    for name in ("zombie", "orphan"):
+        stand.began(name)
+    step = stand.pod(zombie, "dagster-step")
+    stand.cluster.processes.kill(stand.pod(zombie, "dagster-run"))
+    assert stand.ended(zombie) == "FAILURE"
     stand.stop("daemon", signal.SIGKILL)  # and its keeper, which would delete the step's Job
-    assert stand.pod(run_id, "dagster-step") == step  # works on, for a run that is over
+    queued = stand.launch("in_run", "waits_for_a_daemon")
+    assert stand.pod(zombie, "dagster-step") == step  # works on, for a run that is over
     stand.go_on("zombie")
     eventually((stand.shared / "zombie-went-on").exists, PATIENCE_SECONDS)
     refused = "publishes nothing: its run is over: FAILURE"
-    eventually(lambda: stand.said(run_id, refused), PATIENCE_SECONDS)
+    eventually(lambda: stand.said(zombie, refused), PATIENCE_SECONDS)
     assert (record.read_text() if record.exists() else "") == before
     made = dg.DagsterEventType.ASSET_MATERIALIZATION
-    assert not stand.instance.all_logs(run_id, of_type=made)
-    stand.start_daemon()
-
-
-def test_a_killed_daemon_loses_nothing(stand: Stand) -> None:
-    running = stand.launch("waiting_in_steps", "orphan")
-    stand.began("orphan")
-    stand.stop("daemon", signal.SIGKILL)
-    queued = stand.launch("in_run", "waits_for_a_daemon")
+    assert not stand.instance.all_logs(zombie, of_type=made)
     stand.go_on("orphan")
-    assert stand.ended(running) == "SUCCESS", stand.story(running)
+    assert stand.ended(orphan) == "SUCCESS", stand.story(orphan)
     assert stand.status(queued) == "QUEUED"
     stand.start_daemon()
     assert stand.ended(queued) == "SUCCESS", stand.story(queued)
@@ -107,7 +103,7 @@ def test_a_queued_run_starts_on_the_image_that_it_was_queued_with(stand: Stand) 
 
 def test_two_daemons_launch_each_run_once(stand: Stand) -> None:
     stand.start_daemon("second-daemon")
-    run_ids = [stand.launch("in_run", f"run-{number}") for number in range(3)]
+    run_ids = [stand.launch("in_run", f"run-{number}") for number in range(2)]
     for run_id in run_ids:
         assert stand.ended(run_id) == "SUCCESS", stand.story(run_id)
         assert len(stand.jobs(run_id)) == 1
@@ -116,27 +112,36 @@ def test_two_daemons_launch_each_run_once(stand: Stand) -> None:
     stand.stop("second-daemon", signal.SIGKILL)
 
 
-def test_a_lost_retry_is_found_and_launched(stand: Stand) -> None:
-    run_id = stand.launch("waiting_in_run", "retried", **{"dagster/max_retries": "1"})
-    stand.began("retried")
+def test_lost_retries_are_found_and_launched(stand: Stand) -> None:
+    skipped, failed = runs = [
+        stand.launch("waiting_in_run", name, **{"dagster/max_retries": "1"})
+        for name in ("skipped", "unreachable")
+    ]
+    for name in ("skipped", "unreachable"):
+        stand.began(name)
     stand.stop("daemon")
-    stand.cluster.processes.kill(stand.pod(run_id, "dagster-run"))
-    _fail_while_dagster_looks(stand, run_id)
-    list(EventLogConsumerDaemon().run_iteration(stand.workspace()))
-    run = stand.instance.get_run_by_id(run_id)
+    for run_id in runs:
+        stand.cluster.processes.kill(stand.pod(run_id, "dagster-run"))
+    _fail_while_dagster_looks(stand, skipped)
+    assert tag_of(stand, skipped, "will_retry") == "true"
+    stand.stop("code")
+    run = stand.instance.get_run_by_id(failed)
     assert run is not None
-    assert run.tags["dagster/will_retry"] == "true"
-    assert "dagster/auto_retry_run_id" not in run.tags  # Dagster's cursor is past it for good
-    stand.go_on("retried")
-    stand.start_daemon()
-
-    def retry() -> str:
-        found = stand.instance.get_run_by_id(run_id)
-        return found.tags.get("dagster/auto_retry_run_id", "") if found else ""
-
-    child = eventually(retry, PATIENCE_SECONDS)
-    assert stand.ended(child) == "SUCCESS", stand.story(child)
-    assert stand.said(run_id, "The automatic retry of this run was lost")
+    stand.instance.report_run_failed(run, "the worker is gone")
+    list(EventLogConsumerDaemon().run_iteration(stand.workspace()))
+    assert stand.said(failed, "Failed to retry run"), stand.story(failed)
+    assert tag_of(stand, failed, "will_retry") == "false"
+    list(EventLogConsumerDaemon().run_iteration(stand.workspace()))
+    for run_id in runs:  # Dagster's cursor is past it for good
+        assert not tag_of(stand, run_id, "auto_retry_run_id")
+    for name in ("skipped", "unreachable"):
+        stand.go_on(name)
+    stand.start_daemon(MLOPS_RUN_KEEPER_RETRY_SECONDS="1")
+    stand.start_code_location()
+    for run_id in runs:
+        child = retry_of(stand, run_id)
+        assert stand.ended(child) == "SUCCESS", stand.story(child)
+        assert stand.said(run_id, "The automatic retry of this run was lost")
 
 
 def _fail_while_dagster_looks(stand: Stand, run_id: str) -> None:

@@ -1,0 +1,65 @@
+"""Which automatic retries of runs got lost and may be asked for again. Pure.
+
+Dagster loses a retry in two ways. It writes a run's failure, its status and the mark `will_retry`
+one after the other; a daemon that reads in between skips the run and never looks at it again. And
+whatever goes wrong while it launches a retry, such as a code location that is away for a moment,
+makes it mark the run as one that is not to be retried.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from mlops_assets.kubernetes_runs.reaping import RunState
+
+WILL_RETRY_TAG, RETRY_TAG = "dagster/will_retry", "dagster/auto_retry_run_id"
+MOST_HAND_OVERS = 5
+"""How often a retry that Dagster failed to launch is handed to it again."""
+
+RetryState = Literal["lost", "pending", "settled"]
+"""How the retry of a failed run stands.
+
+- lost: nobody is to launch it any more.
+- pending: Dagster may be about to.
+- settled: it is there, there is to be none, or it was handed over often enough. Stays so.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryHistory:
+    """What became of a failed run's retry so far.
+
+    Attributes:
+        has_child: Whether there is a run that repeats it.
+        n_failures: How often Dagster failed to launch it.
+        n_hand_overs: How often it was handed to Dagster again.
+    """
+
+    has_child: bool
+    n_failures: int
+    n_hand_overs: int
+
+
+def judge_retry(
+    run: RunState, history: RetryHistory, now: datetime, patience_seconds: float
+) -> RetryState:
+    """How the retry of a run stands; the first rule that applies.
+
+    A retry of which no failure is told is handed over once: when Dagster then launches none, it has
+    told the run why, such as a backfill that is over, and would do so every time.
+
+    Args:
+        run: A run that failed; its mark `will_retry` is written.
+        history: What is told of its retry.
+        now: Aware.
+        patience_seconds: How long Dagster has, from the last change of the run, to launch it; so
+            this is also the pause between two hand-overs.
+    """
+    if RETRY_TAG in run.tags or history.has_child:
+        return "settled"
+    is_to_be = run.tags.get(WILL_RETRY_TAG) == "true"
+    most = MOST_HAND_OVERS if history.n_failures else int(is_to_be)
+    if history.n_hand_overs >= most:
+        return "settled"
+    waited = (now - run.updated_at).total_seconds()
+    return "lost" if waited > patience_seconds else "pending"

@@ -1,0 +1,50 @@
+"""Which retries of failed runs got lost."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mlops_assets.kubernetes_runs.lost_retries import (
+    MOST_HAND_OVERS,
+    RetryHistory,
+    RetryState,
+    judge_retry,
+)
+from mlops_assets.kubernetes_runs.reaping import RunState
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+PATIENCE_SECONDS = 60.0
+NO, MOST = "false", MOST_HAND_OVERS
+
+
+def a_run(seconds_ago: float = 61, will_retry: str = "true", **tags: str) -> RunState:
+    names = {f"dagster/{name}": value for name, value in tags.items()}
+    names["dagster/will_retry"] = will_retry
+    return RunState("r", "FAILURE", True, NOW - timedelta(seconds=seconds_ago), names)
+
+
+def told(n_failures: int = 0, n_hand_overs: int = 0, *, child: bool = False) -> RetryHistory:
+    return RetryHistory(child, n_failures, n_hand_overs)
+
+
+@pytest.mark.parametrize(
+    ("run", "history", "state"),
+    [
+        pytest.param(a_run(), told(), "lost", id="nobody_retried"),
+        pytest.param(a_run(60), told(), "pending", id="there_is_time"),
+        pytest.param(a_run(), told(child=True), "settled", id="there_is_a_child"),
+        pytest.param(a_run(auto_retry_run_id="c"), told(), "settled", id="it_is_marked"),
+        pytest.param(a_run(), told(0, 1), "settled", id="dagster_declined_it"),
+        pytest.param(a_run(will_retry=NO), told(), "settled", id="there_is_to_be_none"),
+        pytest.param(a_run(will_retry=NO), told(1), "lost", id="its_launch_failed"),
+        pytest.param(a_run(60, NO), told(1), "pending", id="a_pause_after_each_failure"),
+        pytest.param(a_run(will_retry=NO), told(1, child=True), "settled", id="a_user_ran_it"),
+        pytest.param(a_run(will_retry=NO), told(MOST, MOST - 1), "lost", id="failed_again"),
+        pytest.param(a_run(will_retry=NO), told(MOST + 1, MOST), "settled", id="it_fails_always"),
+        pytest.param(a_run(), told(1), "lost", id="a_kill_cut_its_hand_over_short"),
+    ],
+)
+def test_how_the_retry_of_a_failed_run_stands(
+    run: RunState, history: RetryHistory, state: RetryState
+) -> None:
+    assert judge_retry(run, history, NOW, PATIENCE_SECONDS) == state
