@@ -136,8 +136,8 @@ def test_lost_retries_are_found_and_launched(stand: Stand) -> None:
         assert not tag_of(stand, run_id, "auto_retry_run_id")
     for name in ("skipped", "unreachable"):
         stand.go_on(name)
-    stand.start_daemon(MLOPS_RUN_KEEPER_RETRY_SECONDS="1")
     stand.start_code_location()
+    stand.start_daemon(MLOPS_RUN_KEEPER_RETRY_SECONDS="1")
     for run_id in runs:
         child = retry_of(stand, run_id)
         assert stand.ended(child) == "SUCCESS", stand.story(child)
