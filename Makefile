@@ -72,7 +72,8 @@ scan:
 	for image in $(IMAGES); do $(GRYPE) sbom:$$image.spdx.json --fail-on high --only-fixed || exit 1; done
 
 # By digest: a tag may name another image by then.
-DIGEST_OF = docker inspect --format '{{index .RepoDigests 0}}' $(REPOSITORY)/$$image:$(TAG)
+DIGEST_OF = docker inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' \
+  $(REPOSITORY)/$$image:$(TAG) | grep "^$(REPOSITORY)/$$image@"
 sign:
 	for image in $(IMAGES); do \
 	  digest=$$($(DIGEST_OF)) || exit 1; \

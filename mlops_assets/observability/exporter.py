@@ -33,11 +33,11 @@ class Reading:
     """What one source told.
 
     Attributes:
-        began_at: When it was asked, in seconds of the exporter's clock.
+        ended_at: When, in seconds of the exporter's clock.
         samples: What it told; None: it did not answer.
     """
 
-    began_at: float
+    ended_at: float
     samples: Sequence[Sample] | None
 
 
@@ -101,7 +101,8 @@ class Exporter:
     def __init__(
         self, sources: Mapping[str, Source], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._sources, self._clock, self._started_at = sources, clock, clock()
+        self._sources, self._clock = sources, clock
+        self._asked_at = dict.fromkeys(sources, clock())
         self._readings: dict[str, Reading | None] = dict.fromkeys(sources)
 
     def start(self) -> None:
@@ -116,13 +117,13 @@ class Exporter:
 
     def read(self, name: str) -> None:
         """Read one source; a failure is a reading, too."""
-        began_at = self._clock()
+        self._asked_at[name] = self._clock()
         samples = None
         try:
             samples = list(self._sources[name](datetime.now(UTC)))
         except Exception:  # the exporter goes on, and says which source is down
             _LOG.exception("%s cannot be read", name)
-        self._readings[name] = Reading(began_at, samples)
+        self._readings[name] = Reading(self._clock(), samples)
 
     def text(self) -> str:
         """The metrics; nothing of sources that were not read yet."""
@@ -130,7 +131,7 @@ class Exporter:
         for name, reading in self._readings.items():
             if reading is None:
                 continue
-            age = now - reading.began_at
+            age = now - reading.ended_at
             facts.samples.append(sample("mlops_source_age_seconds", age, source=name))
             facts.sources[name] = reading.samples is not None and age < _OLD_SECONDS
             if reading.samples is not None and age < _OLD_SECONDS:
@@ -144,8 +145,7 @@ class Exporter:
     def hung(self) -> list[str]:
         """The sources that were asked too long ago: only a new process ends that."""
         now = self._clock()
-        began_at = {n: r.began_at if r else self._started_at for n, r in self._readings.items()}
-        return [name for name, began in began_at.items() if now - began >= _HUNG_SECONDS]
+        return [name for name, at in self._asked_at.items() if now - at >= _HUNG_SECONDS]
 
 
 def build_server(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServer:

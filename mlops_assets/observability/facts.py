@@ -32,7 +32,7 @@ def sample(metric: str, value: float, **labels: str) -> Sample:
 
 METRICS: Mapping[str, str] = {
     "mlops_source_up": "1: what this source tells was read at the last attempt, not long ago.",
-    "mlops_source_age_seconds": "Since that attempt began.",
+    "mlops_source_age_seconds": "Since that attempt ended.",
     "mlops_runs_last_day": "Runs of the last 24 hours by job and status.",
     "mlops_runs_queued": "Runs that wait for their turn.",
     "mlops_run_longest_wait_seconds": "How long the oldest of them waits.",

@@ -14,7 +14,6 @@ from requests.auth import AuthBase
 from mlops_assets.errors import PlatformError
 
 _FRESH_SECONDS = 60.0  # tokens of GitHub Actions live for five minutes
-_COMMAND_SECONDS = 30.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -24,19 +23,26 @@ class TokenCommand(AuthBase):
     Args:
         command: For `sh -c`; it prints the token alone.
         url: Where the token is shown.
+        seconds: Longest wait for the command.
+        clock: Seconds that only grow.
 
     Raises:
         PlatformError: the token would go over a network in plain text.
     """
 
     def __init__(
-        self, command: str, url: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        command: str,
+        url: str,
+        *,
+        seconds: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
             raise PlatformError(f"{url}: a token is shown over https only, or to this machine")
         self._command = command
-        self._clock = clock
+        self._seconds, self._clock = seconds, clock
         self._token = ""
         self._printed_at = float("-inf")
 
@@ -57,13 +63,13 @@ class TokenCommand(AuthBase):
                 ["sh", "-c", self._command],
                 capture_output=True,
                 text=True,
-                timeout=_COMMAND_SECONDS,
+                timeout=self._seconds,
                 check=False,
             )
-        except subprocess.TimeoutExpired as error:
+        except subprocess.TimeoutExpired:
             raise PlatformError(
-                f"the command for a token took over {_COMMAND_SECONDS:g} s"
-            ) from error
+                f"the command for a token took over {self._seconds:g} s"
+            ) from None  # whose words are the command, which may hold a secret
         if done.returncode:
             said = done.stderr.strip()[-500:] or "it said nothing"
             raise PlatformError(f"the command for a token ended with {done.returncode}: {said}")

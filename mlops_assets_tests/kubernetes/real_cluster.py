@@ -1,4 +1,4 @@
-"""The real cluster of `pytest -m cluster`, and the ways into it. `make kind test-cluster` needs no
+"""The real cluster of `pytest -m cluster`, and the ways into it. `make test-cluster` needs no
 variable but `KUBECONFIG`; the others are for clusters that differ.
 
 | variable | default | meaning |

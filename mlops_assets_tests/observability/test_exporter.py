@@ -64,6 +64,22 @@ def test_what_was_read_long_ago_is_told_no_more_and_a_source_that_hangs_ends_the
     assert Exporter({"a": sound}, clock).hung() == []
 
 
+def test_a_source_that_takes_long_each_time_does_not_hang_and_what_it_told_last_is_young() -> None:
+    clock = Clock()
+
+    def slow(_: datetime) -> Iterator[Sample]:
+        clock.now += 445
+        yield sample("mlops_runs_queued", 2)
+
+    exporter = Exporter({"a": slow}, clock)
+    exporter.read("a")
+    exporter.read("a")
+    clock.now += 20
+    assert clock.now > 900
+    assert exporter.hung() == []
+    assert 'mlops_source_up{source="a"} 1' in exporter.text()
+
+
 def test_a_source_that_hangs_makes_no_scrape_wait() -> None:
     asked, goes_on = threading.Event(), threading.Event()
 

@@ -34,6 +34,12 @@ def test_what_is_no_token_is_refused_and_not_repeated(printed: str) -> None:
     assert "words" not in str(told.value)
 
 
+def test_a_command_that_hangs_is_ended_and_not_repeated() -> None:
+    with pytest.raises(PlatformError, match=r"took over 0\.1 s") as told:
+        shown(TokenCommand("sleep 30 # secret", URL, seconds=0.1))
+    assert told.value.__cause__ is None
+
+
 def test_a_token_goes_over_no_network_in_plain_text() -> None:
     with pytest.raises(PlatformError, match="https only"):
         TokenCommand("echo a", "http://dagster.example.com")
