@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -114,7 +115,8 @@ class Running:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.do(self.server.stop)
+        with suppress(RuntimeError):  # a test that has stopped it is done, and so may be its loop
+            self.do(self.server.stop)
         self._thread.join()
         assert self.log == []
         gc.collect()
