@@ -44,7 +44,8 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
         interval_seconds: Pause between two looks.
         grace_seconds: How long the workers of a run that is over have to end by themselves, and
             those of a run that is to start to be judged.
-        patience_seconds: How long Dagster's daemon has to launch a retry, each time.
+        patience_seconds: How long Dagster's daemon has to launch a retry, each time and from the
+            first look on.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
         super().__init__(interval_seconds=interval_seconds)
         self._grace_seconds = grace_seconds
         self._patience_seconds = patience_seconds
+        self._first_look_at: datetime | None = None
         self._settled: frozenset[str] = frozenset()  # failed runs whose retry needs no other look
 
     @classmethod
@@ -70,6 +72,7 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
         instance = workspace_process_context.instance
         launcher = instance.run_launcher
         now = datetime.now(UTC)
+        self._first_look_at = self._first_look_at or now
         retries = self._launch_lost_retries(workspace_process_context, now)
         yield from self._survive("looking for lost retries", retries)
         if isinstance(launcher, KubernetesRunLauncher):
@@ -161,7 +164,8 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
     ) -> DaemonIterator:
         instance, run = context.instance, record.dagster_run
         history = _read_history(instance, run.run_id)
-        state = judge_retry(_state(record), history, now, self._patience_seconds)
+        since = self._first_look_at or now
+        state = judge_retry(_state(record), history, now, since, self._patience_seconds)
         if state == "settled":
             self._settled |= {run.run_id}
         if state != "lost" or not _can_be_asked(context, run):

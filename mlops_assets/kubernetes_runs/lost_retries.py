@@ -41,7 +41,11 @@ class RetryHistory:
 
 
 def judge_retry(
-    run: RunState, history: RetryHistory, now: datetime, patience_seconds: float
+    run: RunState,
+    history: RetryHistory,
+    now: datetime,
+    first_look_at: datetime,
+    patience_seconds: float,
 ) -> RetryState:
     """How the retry of a run stands; the first rule that applies.
 
@@ -52,8 +56,10 @@ def judge_retry(
         run: A run that failed; its mark `will_retry` is written.
         history: What is told of its retry.
         now: Aware.
-        patience_seconds: How long Dagster has, from the last change of the run, to launch it; so
-            this is also the pause between two hand-overs.
+        first_look_at: When the daemon began to look, aware. What failed while it was down, Dagster
+            sees no sooner either.
+        patience_seconds: How long Dagster has to launch it, from the last change of the run or from
+            the first look, whichever is later; so this is also the pause between two hand-overs.
     """
     if RETRY_TAG in run.tags or history.has_child:
         return "settled"
@@ -61,5 +67,5 @@ def judge_retry(
     most = MOST_HAND_OVERS if history.n_failures else int(is_to_be)
     if history.n_hand_overs >= most:
         return "settled"
-    waited = (now - run.updated_at).total_seconds()
+    waited = (now - max(run.updated_at, first_look_at)).total_seconds()
     return "lost" if waited > patience_seconds else "pending"

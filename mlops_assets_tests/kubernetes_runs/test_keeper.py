@@ -1,5 +1,6 @@
 """One look of the run keeper, on an API server without a cluster behind it."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -161,6 +162,23 @@ def test_a_retry_that_dagster_declines_is_asked_for_once(api: ApiServer, tmp_pat
         told = [entry.message for entry in instance.all_logs(run.run_id)]
     for words in ("retry of this run was lost; Dagster was asked", "unable to retry the run"):
         assert len([message for message in told if words in message]) == 1
+
+
+def test_a_keeper_that_has_just_started_leaves_an_old_failure_to_dagster(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    """Both look at once after an outage, and neither sees the retry that the other creates."""
+    tags = {"dagster/will_retry": "true"}
+    keeper = RunKeeperDaemon(patience_seconds=1.0)
+    with opened(api, tmp_path) as workspace:
+        instance = workspace.instance
+        run = instance.create_run_for_job(toy, status=dg.DagsterRunStatus.FAILURE, tags=tags)
+        time.sleep(1.1)
+        look(keeper, workspace)
+        assert instance.all_logs(run.run_id) == []
+        time.sleep(1.1)
+        look(keeper, workspace)
+        assert instance.all_logs(run.run_id) != []
 
 
 def test_a_retry_waits_for_its_code_location(api: ApiServer, tmp_path: Path) -> None:

@@ -47,4 +47,20 @@ def told(n_failures: int = 0, n_hand_overs: int = 0, *, child: bool = False) -> 
 def test_how_the_retry_of_a_failed_run_stands(
     run: RunState, history: RetryHistory, state: RetryState
 ) -> None:
-    assert judge_retry(run, history, NOW, PATIENCE_SECONDS) == state
+    assert judge_retry(run, history, NOW, NOW - timedelta(days=1), PATIENCE_SECONDS) == state
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state"),
+    [
+        pytest.param(0, "pending", id="at_the_start"),
+        pytest.param(60, "pending", id="there_is_time"),
+        pytest.param(61, "lost", id="it_had_its_time"),
+    ],
+)
+def test_what_failed_during_an_outage_has_its_time_from_the_start(
+    seconds: float, state: RetryState
+) -> None:
+    """Dagster's consumer comes to it after the start too: it was launched twice."""
+    start = NOW - timedelta(seconds=seconds)
+    assert judge_retry(a_run(3_600), told(), NOW, start, PATIENCE_SECONDS) == state
