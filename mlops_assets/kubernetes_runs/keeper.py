@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._core.storage.dagster_run import RunRecord
+from dagster._core.storage.tags import PARENT_RUN_ID_TAG, WILL_RETRY_TAG
 from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import (
     consume_new_runs_for_automatic_reexecution,
@@ -26,7 +27,7 @@ from dagster._daemon.utils import DaemonErrorCapture
 from mlops_assets.kserve.api import PODS, ClusterApi
 from mlops_assets.kubernetes_runs.jobs_api import JOBS, RUN_LABEL
 from mlops_assets.kubernetes_runs.launcher import KubernetesRunLauncher
-from mlops_assets.kubernetes_runs.lost_retries import WILL_RETRY_TAG, RetryHistory, judge_retry
+from mlops_assets.kubernetes_runs.lost_retries import RetryHistory, assess_children, judge_retry
 from mlops_assets.kubernetes_runs.reaping import Leftover, RunState, find_leftovers
 
 DAEMON_TYPE = "RUN_KEEPER"
@@ -179,10 +180,10 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
 
 
 def _read_history(instance: dg.DagsterInstance, run_id: str) -> RetryHistory:
-    children = instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run_id}), limit=1)
+    children = instance.get_runs(dg.RunsFilter(tags={PARENT_RUN_ID_TAG: run_id}))
     told = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
     return RetryHistory(
-        has_child=bool(children),
+        child=assess_children(run.status.value for run in children),
         n_failures=sum(entry.message == _FAILED_TO_RETRY for entry in told),
         n_hand_overs=sum(_HANDED_OVER in entry.message for entry in told),
     )

@@ -1,18 +1,21 @@
 """Which automatic retries of runs got lost and may be asked for again. Pure.
 
-Dagster loses a retry in two ways. It writes a run's failure, its status and the mark `will_retry`
-one after the other; a daemon that reads in between skips the run and never looks at it again. And
-whatever goes wrong while it launches a retry, such as a code location that is away for a moment,
-makes it mark the run as one that is not to be retried.
+Dagster loses a retry in three ways. It writes a run's failure, its status and the mark `will_retry`
+one after the other; a daemon that reads in between skips the run and never looks at it again.
+Whatever goes wrong while it launches a retry, such as a code location that is away for a moment,
+makes it mark the run as one that is not to be retried. And it creates a retry, then submits it;
+when it is cut short in between, the retry never begins. Asked again, it submits that one.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+
 from mlops_assets.kubernetes_runs.reaping import RunState
 
-WILL_RETRY_TAG, RETRY_TAG = "dagster/will_retry", "dagster/auto_retry_run_id"
 MOST_HAND_OVERS = 5
 """How often a retry that Dagster failed to launch is handed to it again."""
 
@@ -23,6 +26,8 @@ RetryState = Literal["lost", "pending", "settled"]
 - pending: Dagster may be about to.
 - settled: it is there, there is to be none, or it was handed over often enough. Stays so.
 """
+Child = Literal["none", "created", "submitted"]
+"""Whether there are runs that repeat another, and whether one of them was more than created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +35,32 @@ class RetryHistory:
     """What became of a failed run's retry so far.
 
     Attributes:
-        has_child: Whether there is a run that repeats it.
+        child: Whether there is a run that repeats it.
         n_failures: How often Dagster failed to launch it.
         n_hand_overs: How often it was handed to Dagster again.
     """
 
-    has_child: bool
+    child: Child
     n_failures: int
     n_hand_overs: int
+
+
+def assess_children(statuses: Iterable[str]) -> Child:
+    """Of the runs that repeat another, by their statuses in Dagster's words."""
+    distinct = set(statuses)
+    if not distinct:
+        return "none"
+    return "created" if distinct == {"NOT_STARTED"} else "submitted"
+
+
+def has_retry(tags: Mapping[str, str], child: Child) -> bool:
+    """Whether a failed run was retried, also when a user has deleted the retry since.
+
+    Args:
+        tags: Of the failed run; the retry is named there once it is created.
+        child: Of the failed run.
+    """
+    return child == "submitted" or (child == "none" and AUTO_RETRY_RUN_ID_TAG in tags)
 
 
 def judge_retry(
@@ -61,7 +84,7 @@ def judge_retry(
         patience_seconds: How long Dagster has to launch it, from the last change of the run or from
             the first look, whichever is later; so this is also the pause between two hand-overs.
     """
-    if RETRY_TAG in run.tags or history.has_child:
+    if has_retry(run.tags, history.child):
         return "settled"
     is_to_be = run.tags.get(WILL_RETRY_TAG) == "true"
     most = MOST_HAND_OVERS if history.n_failures else int(is_to_be)

@@ -6,8 +6,10 @@ import pytest
 
 from mlops_assets.kubernetes_runs.lost_retries import (
     MOST_HAND_OVERS,
+    Child,
     RetryHistory,
     RetryState,
+    assess_children,
     judge_retry,
 )
 from mlops_assets.kubernetes_runs.reaping import RunState
@@ -23,7 +25,7 @@ def a_run(seconds_ago: float = 61, will_retry: str = "true", **tags: str) -> Run
     return RunState("r", "FAILURE", True, NOW - timedelta(seconds=seconds_ago), names)
 
 
-def told(n_failures: int = 0, n_hand_overs: int = 0, *, child: bool = False) -> RetryHistory:
+def told(n_failures: int = 0, n_hand_overs: int = 0, child: Child = "none") -> RetryHistory:
     return RetryHistory(child, n_failures, n_hand_overs)
 
 
@@ -32,13 +34,22 @@ def told(n_failures: int = 0, n_hand_overs: int = 0, *, child: bool = False) -> 
     [
         pytest.param(a_run(), told(), "lost", id="nobody_retried"),
         pytest.param(a_run(60), told(), "pending", id="there_is_time"),
-        pytest.param(a_run(), told(child=True), "settled", id="there_is_a_child"),
-        pytest.param(a_run(auto_retry_run_id="c"), told(), "settled", id="it_is_marked"),
+        pytest.param(a_run(), told(child="submitted"), "settled", id="there_is_a_child"),
+        pytest.param(a_run(), told(child="created"), "lost", id="its_child_never_began"),
+        pytest.param(
+            a_run(auto_retry_run_id="c"), told(child="created"), "lost", id="named_and_never_began"
+        ),
+        pytest.param(
+            a_run(60), told(child="created"), "pending", id="dagster_may_be_submitting_it"
+        ),
+        pytest.param(a_run(auto_retry_run_id="c"), told(), "settled", id="a_user_deleted_it"),
         pytest.param(a_run(), told(0, 1), "settled", id="dagster_declined_it"),
         pytest.param(a_run(will_retry=NO), told(), "settled", id="there_is_to_be_none"),
         pytest.param(a_run(will_retry=NO), told(1), "lost", id="its_launch_failed"),
         pytest.param(a_run(60, NO), told(1), "pending", id="a_pause_after_each_failure"),
-        pytest.param(a_run(will_retry=NO), told(1, child=True), "settled", id="a_user_ran_it"),
+        pytest.param(
+            a_run(will_retry=NO), told(1, child="submitted"), "settled", id="a_user_ran_it"
+        ),
         pytest.param(a_run(will_retry=NO), told(MOST, MOST - 1), "lost", id="failed_again"),
         pytest.param(a_run(will_retry=NO), told(MOST + 1, MOST), "settled", id="it_fails_always"),
         pytest.param(a_run(), told(1), "lost", id="a_kill_cut_its_hand_over_short"),
@@ -64,3 +75,16 @@ def test_what_failed_during_an_outage_has_its_time_from_the_start(
     """Dagster's consumer comes to it after the start too: it was launched twice."""
     start = NOW - timedelta(seconds=seconds)
     assert judge_retry(a_run(3_600), told(), NOW, start, PATIENCE_SECONDS) == state
+
+
+@pytest.mark.parametrize(
+    ("statuses", "child"),
+    [
+        ([], "none"),
+        (["NOT_STARTED"], "created"),
+        (["QUEUED"], "submitted"),
+        (["NOT_STARTED", "FAILURE"], "submitted"),
+    ],
+)
+def test_whether_a_retry_was_more_than_created(statuses: list[str], child: Child) -> None:
+    assert assess_children(statuses) == child
