@@ -27,14 +27,19 @@ from dagster._daemon.utils import DaemonErrorCapture
 from mlops_assets.kserve.api import PODS, ClusterApi
 from mlops_assets.kubernetes_runs.jobs_api import JOBS, RUN_LABEL
 from mlops_assets.kubernetes_runs.launcher import KubernetesRunLauncher
-from mlops_assets.kubernetes_runs.lost_retries import RetryHistory, assess_children, judge_retry
+from mlops_assets.kubernetes_runs.lost_retries import (
+    HAND_OVER_WORDS,
+    RetryHistory,
+    assess_children,
+    assess_hand_over,
+    assess_history,
+    judge_retry,
+)
 from mlops_assets.kubernetes_runs.reaping import Leftover, RunState, find_leftovers
 
 DAEMON_TYPE = "RUN_KEEPER"
 _LOOK_BACK = timedelta(days=1)
 _COLLECTION = {"job": JOBS, "pod": PODS}
-_FAILED_TO_RETRY = "Failed to retry run"  # Dagster's word for any exception while it launched it
-_HANDED_OVER = "The automatic retry of this run was lost; Dagster was asked for it again."
 _ANSWER_SECONDS = 10
 
 
@@ -163,30 +168,37 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
     def _launch_if_lost(
         self, context: IWorkspaceProcessContext[Any], record: RunRecord, now: datetime
     ) -> DaemonIterator:
-        instance, run = context.instance, record.dagster_run
-        history = _read_history(instance, run.run_id)
+        run = record.dagster_run
+        history = _read_history(context.instance, run.run_id)
         since = self._first_look_at or now
         state = judge_retry(_state(record), history, now, since, self._patience_seconds)
         if state == "settled":
             self._settled |= {run.run_id}
-        if state != "lost" or not _can_be_asked(context, run):
-            return
-        self._logger.warning("run %s: %s", run.run_id, _HANDED_OVER)
+        if state == "lost" and _can_be_asked(context, run):
+            yield from self._hand_over(context, run, history)
+
+    def _hand_over(
+        self, context: IWorkspaceProcessContext[Any], run: dg.DagsterRun, before: RetryHistory
+    ) -> DaemonIterator:
+        """Told afterwards: one that a kill cuts short counts for nothing, and is repeated."""
+        instance = context.instance
+        self._logger.warning("run %s: its retry was lost; asking for it again", run.run_id)
         instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "true"})  # Dagster looks at it
         fresh = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
-        yield from consume_new_runs_for_automatic_reexecution(context, fresh, self._logger)
-        # Told afterwards: a hand-over that a kill cuts short counts for nothing, and is repeated.
-        instance.report_engine_event(_HANDED_OVER, run, cls=type(self))
+        try:
+            yield from consume_new_runs_for_automatic_reexecution(context, fresh, self._logger)
+        except Exception:  # it survives what goes wrong in a launch, and no more
+            instance.report_engine_event(HAND_OVER_WORDS["failed"], run, cls=type(self))
+            raise
+        outcome = assess_hand_over(before, _read_history(instance, run.run_id))
+        instance.report_engine_event(HAND_OVER_WORDS[outcome], run, cls=type(self))
 
 
 def _read_history(instance: dg.DagsterInstance, run_id: str) -> RetryHistory:
     children = instance.get_runs(dg.RunsFilter(tags={PARENT_RUN_ID_TAG: run_id}))
     told = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-    return RetryHistory(
-        child=assess_children(run.status.value for run in children),
-        n_failures=sum(entry.message == _FAILED_TO_RETRY for entry in told),
-        n_hand_overs=sum(_HANDED_OVER in entry.message for entry in told),
-    )
+    child = assess_children(child.status.value for child in children)
+    return assess_history(child, [entry.message for entry in told])
 
 
 def _can_be_asked(context: IWorkspaceProcessContext[Any], run: dg.DagsterRun) -> bool:

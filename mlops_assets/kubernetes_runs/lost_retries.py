@@ -7,7 +7,7 @@ makes it mark the run as one that is not to be retried. And it creates a retry, 
 when it is cut short in between, the retry never begins. Asked again, it submits that one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -17,7 +17,9 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from mlops_assets.kubernetes_runs.reaping import RunState
 
 MOST_HAND_OVERS = 5
-"""How often a retry that Dagster failed to launch is handed to it again."""
+"""How often a retry that Dagster fails to launch is handed to it again."""
+_FAILED_TO_RETRY = "Failed to retry run"  # Dagster's word for any exception while it launched it
+_HANDED_OVER = "The automatic retry of this run was lost; Dagster was asked for it again"
 
 RetryState = Literal["lost", "pending", "settled"]
 """How the retry of a failed run stands.
@@ -28,6 +30,19 @@ RetryState = Literal["lost", "pending", "settled"]
 """
 Child = Literal["none", "created", "submitted"]
 """Whether there are runs that repeat another, and whether one of them was more than created."""
+HandOver = Literal["launched", "failed", "declined"]
+"""What Dagster did with a retry that was handed to it again.
+
+- launched: there is one.
+- failed: something went wrong; worth another attempt.
+- declined: it launches none, and has told the run why, such as a backfill that is over.
+"""
+HAND_OVER_WORDS: Mapping[HandOver, str] = {
+    "launched": f"{_HANDED_OVER}, and launched it.",
+    "failed": f"{_HANDED_OVER}, and failed to launch it.",
+    "declined": f"{_HANDED_OVER}, and declined.",
+}
+"""What is told to the run. Its log is the keeper's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +51,31 @@ class RetryHistory:
 
     Attributes:
         child: Whether there is a run that repeats it.
-        n_failures: How often Dagster failed to launch it.
-        n_hand_overs: How often it was handed to Dagster again.
+        n_failures: How often Dagster told that it failed to launch it.
+        hand_overs: What came of each time that it was handed to Dagster again.
     """
 
     child: Child
     n_failures: int
-    n_hand_overs: int
+    hand_overs: tuple[HandOver, ...]
+
+
+def assess_history(child: Child, messages: Sequence[str]) -> RetryHistory:
+    """Of a failed run, by what its log tells."""
+    hand_overs = [
+        outcome
+        for message in messages
+        for outcome, words in HAND_OVER_WORDS.items()
+        if words in message
+    ]
+    return RetryHistory(child, messages.count(_FAILED_TO_RETRY), tuple(hand_overs))
+
+
+def assess_hand_over(before: RetryHistory, after: RetryHistory) -> HandOver:
+    """What Dagster did, by the histories before and after it was asked."""
+    if after.child == "submitted":
+        return "launched"
+    return "failed" if after.n_failures > before.n_failures else "declined"
 
 
 def assess_children(statuses: Iterable[str]) -> Child:
@@ -72,8 +105,8 @@ def judge_retry(
 ) -> RetryState:
     """How the retry of a run stands; the first rule that applies.
 
-    A retry of which no failure is told is handed over once: when Dagster then launches none, it has
-    told the run why, such as a backfill that is over, and would do so every time.
+    One that Dagster declined is not handed over again: it would decline each time, and tell the run
+    why.
 
     Args:
         run: A run that failed; its mark `will_retry` is written.
@@ -86,9 +119,10 @@ def judge_retry(
     """
     if has_retry(run.tags, history.child):
         return "settled"
-    is_to_be = run.tags.get(WILL_RETRY_TAG) == "true"
-    most = MOST_HAND_OVERS if history.n_failures else int(is_to_be)
-    if history.n_hand_overs >= most:
+    is_to_be = run.tags.get(WILL_RETRY_TAG) == "true" or history.n_failures > 0
+    if not is_to_be or "declined" in history.hand_overs:
+        return "settled"
+    if len(history.hand_overs) >= MOST_HAND_OVERS:
         return "settled"
     waited = (now - max(run.updated_at, first_look_at)).total_seconds()
     return "lost" if waited > patience_seconds else "pending"

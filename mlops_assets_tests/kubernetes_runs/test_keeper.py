@@ -18,6 +18,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from mlops_assets.kubernetes_runs.keeper import RunKeeperDaemon
 from mlops_assets.kubernetes_runs.launcher import MEMORY_KILLS
+from mlops_assets.kubernetes_runs.lost_retries import HAND_OVER_WORDS, MOST_HAND_OVERS
 from mlops_assets_tests.kubernetes.faults import Fault
 from mlops_assets_tests.kubernetes.kubeconfig import write_kubeconfig
 from mlops_assets_tests.kubernetes.server import ApiServer
@@ -162,6 +163,34 @@ def test_a_retry_that_dagster_declines_is_asked_for_once(api: ApiServer, tmp_pat
         told = [entry.message for entry in instance.all_logs(run.run_id)]
     for words in ("retry of this run was lost; Dagster was asked", "unable to retry the run"):
         assert len([message for message in told if words in message]) == 1
+
+
+def test_a_retry_is_declined_once_also_after_a_failed_launch(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    """Dagster failed to launch it, and then its backfill ended."""
+    tags = {"dagster/will_retry": "false", "dagster/backfill": "over"}
+    with opened(api, tmp_path) as workspace:
+        instance = workspace.instance
+        run = instance.create_run_for_job(toy, status=dg.DagsterRunStatus.FAILURE, tags=tags)
+        instance.report_engine_event("Failed to retry run", run)
+        look(an_impatient_keeper(), workspace, times=3)
+        told = [entry.message for entry in instance.all_logs(run.run_id)]
+    assert len([message for message in told if "Not retrying run since" in message]) == 1
+
+
+def test_what_dagster_does_not_survive_counts_as_a_failed_launch(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    """It was asked at every look, for ever: nothing told that it had been."""
+    tags = {"dagster/will_retry": "true", "dagster/failure_reason": "of a newer Dagster"}
+    with opened(api, tmp_path) as workspace:
+        instance = workspace.instance
+        run = instance.create_run_for_job(toy, status=dg.DagsterRunStatus.FAILURE, tags=tags)
+        errors = look(an_impatient_keeper(), workspace, times=MOST_HAND_OVERS + 2)
+        told = [entry.message for entry in instance.all_logs(run.run_id)]
+    assert len(errors) == MOST_HAND_OVERS
+    assert len([words for words in told if HAND_OVER_WORDS["failed"] in words]) == MOST_HAND_OVERS
 
 
 def test_a_keeper_that_has_just_started_leaves_an_old_failure_to_dagster(

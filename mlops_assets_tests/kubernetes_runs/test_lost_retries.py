@@ -5,11 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mlops_assets.kubernetes_runs.lost_retries import (
+    HAND_OVER_WORDS,
     MOST_HAND_OVERS,
     Child,
+    HandOver,
     RetryHistory,
     RetryState,
     assess_children,
+    assess_hand_over,
+    assess_history,
     judge_retry,
 )
 from mlops_assets.kubernetes_runs.reaping import RunState
@@ -17,6 +21,7 @@ from mlops_assets.kubernetes_runs.reaping import RunState
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 PATIENCE_SECONDS = 60.0
 NO, MOST = "false", MOST_HAND_OVERS
+FAILED: tuple[HandOver, ...] = ("failed",)
 
 
 def a_run(seconds_ago: float = 61, will_retry: str = "true", **tags: str) -> RunState:
@@ -25,8 +30,8 @@ def a_run(seconds_ago: float = 61, will_retry: str = "true", **tags: str) -> Run
     return RunState("r", "FAILURE", True, NOW - timedelta(seconds=seconds_ago), names)
 
 
-def told(n_failures: int = 0, n_hand_overs: int = 0, child: Child = "none") -> RetryHistory:
-    return RetryHistory(child, n_failures, n_hand_overs)
+def told(n_failures: int = 0, *hand_overs: HandOver, child: Child = "none") -> RetryHistory:
+    return RetryHistory(child, n_failures, hand_overs)
 
 
 @pytest.mark.parametrize(
@@ -43,15 +48,21 @@ def told(n_failures: int = 0, n_hand_overs: int = 0, child: Child = "none") -> R
             a_run(60), told(child="created"), "pending", id="dagster_may_be_submitting_it"
         ),
         pytest.param(a_run(auto_retry_run_id="c"), told(), "settled", id="a_user_deleted_it"),
-        pytest.param(a_run(), told(0, 1), "settled", id="dagster_declined_it"),
+        pytest.param(a_run(), told(0, "declined"), "settled", id="dagster_declined_it"),
+        pytest.param(a_run(), told(1, "declined"), "settled", id="declined_after_a_failed_launch"),
+        pytest.param(a_run(), told(0, "failed"), "lost", id="dagster_failed_and_told_nothing"),
         pytest.param(a_run(will_retry=NO), told(), "settled", id="there_is_to_be_none"),
         pytest.param(a_run(will_retry=NO), told(1), "lost", id="its_launch_failed"),
         pytest.param(a_run(60, NO), told(1), "pending", id="a_pause_after_each_failure"),
         pytest.param(
             a_run(will_retry=NO), told(1, child="submitted"), "settled", id="a_user_ran_it"
         ),
-        pytest.param(a_run(will_retry=NO), told(MOST, MOST - 1), "lost", id="failed_again"),
-        pytest.param(a_run(will_retry=NO), told(MOST + 1, MOST), "settled", id="it_fails_always"),
+        pytest.param(
+            a_run(will_retry=NO), told(1, *FAILED * (MOST - 1)), "lost", id="failed_again"
+        ),
+        pytest.param(
+            a_run(will_retry=NO), told(1, *FAILED * MOST), "settled", id="it_fails_always"
+        ),
         pytest.param(a_run(), told(1), "lost", id="a_kill_cut_its_hand_over_short"),
     ],
 )
@@ -88,3 +99,22 @@ def test_what_failed_during_an_outage_has_its_time_from_the_start(
 )
 def test_whether_a_retry_was_more_than_created(statuses: list[str], child: Child) -> None:
     assert assess_children(statuses) == child
+
+
+def test_the_log_of_a_run_tells_what_became_of_its_retry() -> None:
+    asked = [f"[RunKeeperDaemon] {HAND_OVER_WORDS[outcome]}" for outcome in ("failed", "declined")]
+    messages = ["Failed to retry run", "the worker is gone", *asked]
+    assert assess_history("none", messages) == told(1, "failed", "declined")
+
+
+@pytest.mark.parametrize(
+    ("after", "outcome"),
+    [
+        pytest.param(told(1, child="submitted"), "launched", id="there_is_a_retry"),
+        pytest.param(told(2), "failed", id="dagster_told_another_failure"),
+        pytest.param(told(2, child="created"), "failed", id="it_created_a_retry_and_failed"),
+        pytest.param(told(1), "declined", id="nothing_happened"),
+    ],
+)
+def test_what_dagster_did_with_a_retry(after: RetryHistory, outcome: HandOver) -> None:
+    assert assess_hand_over(told(1), after) == outcome
