@@ -34,6 +34,7 @@ from mlops_assets.kubernetes_runs.lost_retries import (
     assess_hand_over,
     assess_history,
     judge_retry,
+    retry_marks,
 )
 from mlops_assets.kubernetes_runs.reaping import Leftover, RunState, find_leftovers
 
@@ -172,7 +173,10 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
         history = _read_history(context.instance, run.run_id)
         since = self._first_look_at or now
         state = judge_retry(_state(record), history, now, since, self._patience_seconds)
-        if state == "settled":
+        marks = retry_marks(run.run_id, state)
+        if not marks.items() <= run.tags.items():
+            context.instance.add_run_tags(run.run_id, marks)
+        if state not in ("lost", "pending"):
             self._settled |= {run.run_id}
         if state == "lost" and _can_be_asked(context, run):
             yield from self._hand_over(context, run, history)

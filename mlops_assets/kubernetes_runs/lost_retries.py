@@ -21,12 +21,22 @@ MOST_HAND_OVERS = 5
 _FAILED_TO_RETRY = "Failed to retry run"  # Dagster's word for any exception while it launched it
 _HANDED_OVER = "The automatic retry of this run was lost; Dagster was asked for it again"
 
-RetryState = Literal["lost", "pending", "settled"]
+LOST_TAG = "mlops/lost_retry"
+"""Marks a failed run whose retry got lost. Holds its id, since a retry takes over its tags.
+
+Not Dagster's `will_retry`: as long as that is true, backfills and retraining wait for the retry.
+"""
+
+RetryState = Literal["lost", "pending", "declined", "given up", "settled"]
 """How the retry of a failed run stands.
 
 - lost: nobody is to launch it any more.
 - pending: Dagster may be about to.
-- settled: it is there, there is to be none, or it was handed over often enough. Stays so.
+- declined: Dagster, asked for it again, launches none.
+- given up: it was handed over often enough.
+- settled: it is there, or there is to be none.
+
+The last three stay so.
 """
 Child = Literal["none", "created", "submitted"]
 """Whether there are runs that repeat another, and whether one of them was more than created."""
@@ -86,16 +96,6 @@ def assess_children(statuses: Iterable[str]) -> Child:
     return "created" if distinct == {"NOT_STARTED"} else "submitted"
 
 
-def has_retry(tags: Mapping[str, str], child: Child) -> bool:
-    """Whether a failed run was retried, also when a user has deleted the retry since.
-
-    Args:
-        tags: Of the failed run; the retry is named there once it is created.
-        child: Of the failed run.
-    """
-    return child == "submitted" or (child == "none" and AUTO_RETRY_RUN_ID_TAG in tags)
-
-
 def judge_retry(
     run: RunState,
     history: RetryHistory,
@@ -117,12 +117,39 @@ def judge_retry(
         patience_seconds: How long Dagster has to launch it, from the last change of the run or from
             the first look, whichever is later; so this is also the pause between two hand-overs.
     """
-    if has_retry(run.tags, history.child):
+    if _has_retry(run.tags, history.child):
         return "settled"
-    is_to_be = run.tags.get(WILL_RETRY_TAG) == "true" or history.n_failures > 0
-    if not is_to_be or "declined" in history.hand_overs:
-        return "settled"
+    if "declined" in history.hand_overs:
+        return "declined"
     if len(history.hand_overs) >= MOST_HAND_OVERS:
+        return "given up"
+    if run.tags.get(WILL_RETRY_TAG) != "true" and not history.n_failures:
         return "settled"
     waited = (now - max(run.updated_at, first_look_at)).total_seconds()
     return "lost" if waited > patience_seconds else "pending"
+
+
+def retry_marks(run_id: str, state: RetryState) -> Mapping[str, str]:
+    """Tags that a failed run is to carry once its retry stands so."""
+    if state == "lost":
+        return {LOST_TAG: run_id}
+    if state == "given up":
+        return {LOST_TAG: run_id, WILL_RETRY_TAG: "false"}
+    return {LOST_TAG: "", WILL_RETRY_TAG: "false"} if state == "declined" else {}
+
+
+def lacks_retry(run_id: str, tags: Mapping[str, str], child: Child) -> bool:
+    """Whether a failed run was to be retried and was not, so far.
+
+    Args:
+        run_id: The failed run.
+        tags: Its tags.
+        child: Whether there is a run that repeats it; a user may have launched that.
+    """
+    is_wanted = tags.get(WILL_RETRY_TAG) == "true" or tags.get(LOST_TAG) == run_id
+    return is_wanted and not _has_retry(tags, child)
+
+
+def _has_retry(tags: Mapping[str, str], child: Child) -> bool:
+    """Whether a failed run was retried, also when a user has deleted the retry since."""
+    return child == "submitted" or (child == "none" and AUTO_RETRY_RUN_ID_TAG in tags)
