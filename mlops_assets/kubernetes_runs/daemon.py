@@ -7,7 +7,7 @@ one more thread. Settings, from the environment:
 |---|---|---|
 | `MLOPS_RUN_KEEPER_SECONDS` | 15 | pause between two looks |
 | `MLOPS_RUN_KEEPER_GRACE_SECONDS` | 60 | time for the workers of a run that is over to end |
-| `MLOPS_RUN_KEEPER_RETRY_SECONDS` | 60 | time for Dagster to launch a retry, each time |
+| `MLOPS_RUN_KEEPER_RETRY_SECONDS` | 60 | time for Dagster to launch a retry, also after a start |
 """
 
 import functools

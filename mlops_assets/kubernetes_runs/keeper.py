@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._core.storage.dagster_run import RunRecord
+from dagster._core.storage.tags import PARENT_RUN_ID_TAG, WILL_RETRY_TAG
 from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import (
     consume_new_runs_for_automatic_reexecution,
@@ -26,14 +27,20 @@ from dagster._daemon.utils import DaemonErrorCapture
 from mlops_assets.kserve.api import PODS, ClusterApi
 from mlops_assets.kubernetes_runs.jobs_api import JOBS, RUN_LABEL
 from mlops_assets.kubernetes_runs.launcher import KubernetesRunLauncher
-from mlops_assets.kubernetes_runs.lost_retries import WILL_RETRY_TAG, RetryHistory, judge_retry
+from mlops_assets.kubernetes_runs.lost_retries import (
+    HAND_OVER_WORDS,
+    RetryHistory,
+    assess_children,
+    assess_hand_over,
+    assess_history,
+    judge_retry,
+    retry_marks,
+)
 from mlops_assets.kubernetes_runs.reaping import Leftover, RunState, find_leftovers
 
 DAEMON_TYPE = "RUN_KEEPER"
 _LOOK_BACK = timedelta(days=1)
 _COLLECTION = {"job": JOBS, "pod": PODS}
-_FAILED_TO_RETRY = "Failed to retry run"  # Dagster's word for any exception while it launched it
-_HANDED_OVER = "The automatic retry of this run was lost; Dagster was asked for it again."
 _ANSWER_SECONDS = 10
 
 
@@ -44,7 +51,8 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
         interval_seconds: Pause between two looks.
         grace_seconds: How long the workers of a run that is over have to end by themselves, and
             those of a run that is to start to be judged.
-        patience_seconds: How long Dagster's daemon has to launch a retry, each time.
+        patience_seconds: How long Dagster's daemon has to launch a retry, each time and from the
+            first look on.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
         super().__init__(interval_seconds=interval_seconds)
         self._grace_seconds = grace_seconds
         self._patience_seconds = patience_seconds
+        self._first_look_at: datetime | None = None
         self._settled: frozenset[str] = frozenset()  # failed runs whose retry needs no other look
 
     @classmethod
@@ -70,6 +79,7 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
         instance = workspace_process_context.instance
         launcher = instance.run_launcher
         now = datetime.now(UTC)
+        self._first_look_at = self._first_look_at or now
         retries = self._launch_lost_retries(workspace_process_context, now)
         yield from self._survive("looking for lost retries", retries)
         if isinstance(launcher, KubernetesRunLauncher):
@@ -159,29 +169,40 @@ class RunKeeperDaemon(IntervalDaemon[IWorkspaceProcessContext[Any]]):
     def _launch_if_lost(
         self, context: IWorkspaceProcessContext[Any], record: RunRecord, now: datetime
     ) -> DaemonIterator:
-        instance, run = context.instance, record.dagster_run
-        history = _read_history(instance, run.run_id)
-        state = judge_retry(_state(record), history, now, self._patience_seconds)
-        if state == "settled":
+        run = record.dagster_run
+        history = _read_history(context.instance, run.run_id)
+        since = self._first_look_at or now
+        state = judge_retry(_state(record), history, now, since, self._patience_seconds)
+        marks = retry_marks(run.run_id, state)
+        if not marks.items() <= run.tags.items():
+            context.instance.add_run_tags(run.run_id, marks)
+        if state not in ("lost", "pending"):
             self._settled |= {run.run_id}
-        if state != "lost" or not _can_be_asked(context, run):
-            return
-        self._logger.warning("run %s: %s", run.run_id, _HANDED_OVER)
+        if state == "lost" and _can_be_asked(context, run):
+            yield from self._hand_over(context, run, history)
+
+    def _hand_over(
+        self, context: IWorkspaceProcessContext[Any], run: dg.DagsterRun, before: RetryHistory
+    ) -> DaemonIterator:
+        """Told afterwards: one that a kill cuts short counts for nothing, and is repeated."""
+        instance = context.instance
+        self._logger.warning("run %s: its retry was lost; asking for it again", run.run_id)
         instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "true"})  # Dagster looks at it
         fresh = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
-        yield from consume_new_runs_for_automatic_reexecution(context, fresh, self._logger)
-        # Told afterwards: a hand-over that a kill cuts short counts for nothing, and is repeated.
-        instance.report_engine_event(_HANDED_OVER, run, cls=type(self))
+        try:
+            yield from consume_new_runs_for_automatic_reexecution(context, fresh, self._logger)
+        except Exception:  # it survives what goes wrong in a launch, and no more
+            instance.report_engine_event(HAND_OVER_WORDS["failed"], run, cls=type(self))
+            raise
+        outcome = assess_hand_over(before, _read_history(instance, run.run_id))
+        instance.report_engine_event(HAND_OVER_WORDS[outcome], run, cls=type(self))
 
 
 def _read_history(instance: dg.DagsterInstance, run_id: str) -> RetryHistory:
-    children = instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run_id}), limit=1)
+    children = instance.get_runs(dg.RunsFilter(tags={PARENT_RUN_ID_TAG: run_id}))
     told = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-    return RetryHistory(
-        has_child=bool(children),
-        n_failures=sum(entry.message == _FAILED_TO_RETRY for entry in told),
-        n_hand_overs=sum(_HANDED_OVER in entry.message for entry in told),
-    )
+    child = assess_children(child.status.value for child in children)
+    return assess_history(child, [entry.message for entry in told])
 
 
 def _can_be_asked(context: IWorkspaceProcessContext[Any], run: dg.DagsterRun) -> bool:

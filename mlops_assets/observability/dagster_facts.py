@@ -1,6 +1,6 @@
 """What Dagster's instance knows of runs, daemons and ticks. Reads only, a few queries."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -13,13 +13,13 @@ from dagster._core.scheduler.instigation import (
     TickStatus,
 )
 
+from mlops_assets.kubernetes_runs.lost_retries import assess_children, lacks_retry
 from mlops_assets.observability.facts import Sample, sample
 
 _DAY = timedelta(days=1)
 _MOST_RUNS = 5_000
 _RETRY_PATIENCE = timedelta(minutes=5)
 _GONE_SECONDS = 3600.0
-_WILL_RETRY, _RETRY = "dagster/will_retry", "dagster/auto_retry_run_id"
 
 
 def read_dagster(instance: dg.DagsterInstance, now: datetime) -> Iterator[Sample]:
@@ -36,12 +36,16 @@ def _read_runs(instance: dg.DagsterInstance, now: datetime) -> Iterator[Sample]:
     records = instance.get_run_records(dg.RunsFilter(updated_after=now - _DAY), limit=_MOST_RUNS)
     counts: Counter[tuple[str, str]] = Counter()
     n_lost = 0
+    children = defaultdict(list)
+    for record in records:
+        children[record.dagster_run.parent_run_id].append(record.dagster_run.status.value)
     for record in records:
         run = record.dagster_run
         counts[run.job_name, run.status.value] += 1
         is_due = record.update_timestamp < now - _RETRY_PATIENCE
-        wanted = run.tags.get(_WILL_RETRY) == "true" and run.tags.get(_RETRY) is None
-        n_lost += run.status is dg.DagsterRunStatus.FAILURE and wanted and is_due
+        child = assess_children(children[run.run_id])
+        is_lost = is_due and lacks_retry(run.run_id, run.tags, child)
+        n_lost += run.status is dg.DagsterRunStatus.FAILURE and is_lost
     for (job, status), n in sorted(counts.items()):
         yield sample("mlops_runs_last_day", n, dagster_job=job, status=status)
     yield sample("mlops_run_retries_lost", n_lost)

@@ -1,7 +1,9 @@
 """One look of the run keeper, on an API server without a cluster behind it."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -17,6 +19,8 @@ from dagster_shared.error import SerializableErrorInfo
 
 from mlops_assets.kubernetes_runs.keeper import RunKeeperDaemon
 from mlops_assets.kubernetes_runs.launcher import MEMORY_KILLS
+from mlops_assets.kubernetes_runs.lost_retries import HAND_OVER_WORDS, MOST_HAND_OVERS
+from mlops_assets.observability.dagster_facts import read_dagster
 from mlops_assets_tests.kubernetes.faults import Fault
 from mlops_assets_tests.kubernetes.kubeconfig import write_kubeconfig
 from mlops_assets_tests.kubernetes.server import ApiServer
@@ -85,6 +89,20 @@ def status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunSta
     found = instance.get_run_by_id(run.run_id)
     assert found is not None
     return found.status
+
+
+def awaits_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether backfills and retraining take it for a run that goes on."""
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return bool(found.is_complete_and_waiting_to_retry)
+
+
+def lost_retries(instance: dg.DagsterInstance) -> float:
+    """What the alert sees, once Dagster and the keeper had their time."""
+    found = read_dagster(instance, datetime.now(UTC) + timedelta(minutes=6))
+    (lost,) = [sample.value for sample in found if sample.name == "mlops_run_retries_lost"]
+    return lost
 
 
 def test_a_launch_that_waits_for_the_api_server_is_not_taken_for_a_dead_worker(
@@ -159,8 +177,57 @@ def test_a_retry_that_dagster_declines_is_asked_for_once(api: ApiServer, tmp_pat
         run = instance.create_run_for_job(toy, status=dg.DagsterRunStatus.FAILURE, tags=tags)
         look(an_impatient_keeper(), workspace, times=3)
         told = [entry.message for entry in instance.all_logs(run.run_id)]
+        assert not awaits_retry(instance, run)
     for words in ("retry of this run was lost; Dagster was asked", "unable to retry the run"):
         assert len([message for message in told if words in message]) == 1
+
+
+def test_a_retry_is_declined_once_also_after_a_failed_launch(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    """Dagster failed to launch it, and then its backfill ended."""
+    tags = {"dagster/will_retry": "false", "dagster/backfill": "over"}
+    with opened(api, tmp_path) as workspace:
+        instance = workspace.instance
+        run = instance.create_run_for_job(toy, status=dg.DagsterRunStatus.FAILURE, tags=tags)
+        instance.report_engine_event("Failed to retry run", run)
+        look(an_impatient_keeper(), workspace, times=3)
+        told = [entry.message for entry in instance.all_logs(run.run_id)]
+        assert lost_retries(instance) == 0
+    assert len([message for message in told if "Not retrying run since" in message]) == 1
+
+
+def test_what_dagster_does_not_survive_counts_as_a_failed_launch(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    """It was asked at every look, for ever: nothing told that it had been."""
+    tags = {"dagster/will_retry": "true", "dagster/failure_reason": "of a newer Dagster"}
+    with opened(api, tmp_path) as workspace:
+        instance = workspace.instance
+        run = instance.create_run_for_job(toy, status=dg.DagsterRunStatus.FAILURE, tags=tags)
+        errors = look(an_impatient_keeper(), workspace, times=MOST_HAND_OVERS + 2)
+        told = [entry.message for entry in instance.all_logs(run.run_id)]
+        assert not awaits_retry(instance, run)
+        assert lost_retries(instance) == 1
+    assert len(errors) == MOST_HAND_OVERS
+    assert len([words for words in told if HAND_OVER_WORDS["failed"] in words]) == MOST_HAND_OVERS
+
+
+def test_a_keeper_that_has_just_started_leaves_an_old_failure_to_dagster(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    """Both look at once after an outage, and neither sees the retry that the other creates."""
+    tags = {"dagster/will_retry": "true"}
+    keeper = RunKeeperDaemon(patience_seconds=1.0)
+    with opened(api, tmp_path) as workspace:
+        instance = workspace.instance
+        run = instance.create_run_for_job(toy, status=dg.DagsterRunStatus.FAILURE, tags=tags)
+        time.sleep(1.1)
+        look(keeper, workspace)
+        assert instance.all_logs(run.run_id) == []
+        time.sleep(1.1)
+        look(keeper, workspace)
+        assert instance.all_logs(run.run_id) != []
 
 
 def test_a_retry_waits_for_its_code_location(api: ApiServer, tmp_path: Path) -> None:
@@ -171,8 +238,10 @@ def test_a_retry_waits_for_its_code_location(api: ApiServer, tmp_path: Path) -> 
         run = instance.create_run_for_job(
             toy,
             status=dg.DagsterRunStatus.FAILURE,
-            tags={"dagster/will_retry": "true"},
+            tags={"dagster/will_retry": "false"},
             remote_job_origin=origin,
         )
+        instance.report_engine_event("Failed to retry run", run)
         assert look(an_impatient_keeper(), workspace, times=2) == []
-        assert instance.all_logs(run.run_id) == []
+        assert len(instance.all_logs(run.run_id)) == 1
+        assert lost_retries(instance) == 1

@@ -8,11 +8,13 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.events import DagsterEvent
+from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
+from dagster._core.storage.tags import PARENT_RUN_ID_TAG, RETRY_NUMBER_TAG
 from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
 
 from mlops_assets_tests.kubernetes.job_cluster import eventually
 from mlops_assets_tests.kubernetes_runs.rights import granted_rights, used_rights
-from mlops_assets_tests.kubernetes_runs.stand import PATIENCE_SECONDS, Stand
+from mlops_assets_tests.kubernetes_runs.stand import LOCATION, PATIENCE_SECONDS, Stand
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine
 
@@ -113,35 +115,63 @@ def test_two_daemons_launch_each_run_once(stand: Stand) -> None:
 
 
 def test_lost_retries_are_found_and_launched(stand: Stand) -> None:
-    skipped, failed = runs = [
-        stand.launch("waiting_in_run", name, **{"dagster/max_retries": "1"})
-        for name in ("skipped", "unreachable")
+    names = ("skipped", "created", "unreachable", "unseen")
+    skipped, created, failed, unseen = runs = [
+        stand.launch("waiting_in_run", name, **{"dagster/max_retries": "1"}) for name in names
     ]
-    for name in ("skipped", "unreachable"):
+    for name in names:
         stand.began(name)
     stand.stop("daemon")
     for run_id in runs:
         stand.cluster.processes.kill(stand.pod(run_id, "dagster-run"))
-    _fail_while_dagster_looks(stand, skipped)
-    assert tag_of(stand, skipped, "will_retry") == "true"
+    for run_id in (skipped, created):
+        _fail_while_dagster_looks(stand, run_id)
+        assert tag_of(stand, run_id, "will_retry") == "true"
+    never_began = _create_retry(stand, created)
     stand.stop("code")
-    run = stand.instance.get_run_by_id(failed)
-    assert run is not None
-    stand.instance.report_run_failed(run, "the worker is gone")
+    _fail(stand, failed)
     list(EventLogConsumerDaemon().run_iteration(stand.workspace()))
     assert stand.said(failed, "Failed to retry run"), stand.story(failed)
     assert tag_of(stand, failed, "will_retry") == "false"
     list(EventLogConsumerDaemon().run_iteration(stand.workspace()))
     for run_id in runs:  # Dagster's cursor is past it for good
         assert not tag_of(stand, run_id, "auto_retry_run_id")
-    for name in ("skipped", "unreachable"):
+    _fail(stand, unseen)  # Dagster will look at it once its daemon is back
+    for name in names:
         stand.go_on(name)
     stand.start_code_location()
-    stand.start_daemon(MLOPS_RUN_KEEPER_RETRY_SECONDS="1")
+    stand.start_daemon(MLOPS_RUN_KEEPER_RETRY_SECONDS="10")
     for run_id in runs:
         child = retry_of(stand, run_id)
         assert stand.ended(child) == "SUCCESS", stand.story(child)
-        assert stand.said(run_id, "The automatic retry of this run was lost")
+        assert len(stand.instance.get_runs(dg.RunsFilter(tags={PARENT_RUN_ID_TAG: run_id}))) == 1
+        lost = stand.said(run_id, "The automatic retry of this run was lost")
+        assert lost == (run_id != unseen), stand.story(run_id)
+    assert retry_of(stand, created) == never_began
+
+
+def _fail(stand: Stand, run_id: str) -> None:
+    run = stand.instance.get_run_by_id(run_id)
+    assert run is not None
+    stand.instance.report_run_failed(run, "the worker is gone")
+
+
+def _create_retry(stand: Stand, run_id: str) -> str:
+    """What Dagster's daemon does before it submits a retry, killed there; the retry's id."""
+    run = stand.instance.get_run_by_id(run_id)
+    assert run is not None
+    request = stand.workspace().create_request_context()
+    location = request.get_code_location(LOCATION)
+    retry = stand.instance.create_reexecuted_run(
+        parent_run=run,
+        request_context=request,
+        code_location=location,
+        remote_job=location.get_repository("__repository__").get_full_job(run.job_name),
+        strategy=ReexecutionStrategy.FROM_FAILURE,
+        extra_tags={RETRY_NUMBER_TAG: "1"},
+        use_parent_run_tags=True,
+    )
+    return retry.run_id
 
 
 def _fail_while_dagster_looks(stand: Stand, run_id: str) -> None:

@@ -196,6 +196,13 @@ def test_failed_runs_lost_retries_and_the_queue_are_counted(instance: dg.Dagster
     found = told(read_dagster(instance, now + timedelta(minutes=6)))
     assert found['mlops_runs_last_day{dagster_job="training",status="FAILURE"}'] == 2
     assert found["mlops_run_retries_lost"] == 1
+    (failed, *_) = instance.get_runs(dg.RunsFilter(tags=lost))
+    instance.create_run_for_job(
+        training, status=dg.DagsterRunStatus.STARTED,
+        parent_run_id=failed.run_id, root_run_id=failed.run_id,
+    )  # fmt: skip
+    later = told(read_dagster(instance, now + timedelta(minutes=6)))
+    assert later["mlops_run_retries_lost"] == 0  # a user launched it again
     assert (found["mlops_runs_queued"], found["mlops_run_longest_wait_seconds"]) == (0, 0)
 
 
