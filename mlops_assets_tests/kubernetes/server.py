@@ -102,9 +102,16 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # 40 ms an answer otherwise
     server_state: ApiServer
+    call: Call | None = None  # that is being answered
 
     def log_message(self, *arguments: Any) -> None:
         """Nothing: `calls` holds what was asked."""
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Note what is answered, before the caller knows it."""
+        if self.call is not None:
+            self.call.code = code
+        super().send_response(code, message)
 
     def do_GET(self) -> None:
         self._answer()
@@ -114,8 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         raw = self.rfile.read(length)  # always, or the connection could not be used again
-        call: Call | None = None
-        code = 500
+        self.call = None
         try:
             parts = urlsplit(self.path).path.strip("/").split("/")
             user = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -124,25 +130,23 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(*page)
                 return
             request = read_request(self.command, self.path, self.server_state.objects.kinds)
-            call = Call(request.verb, request.resource, request.name, 0, user)
-            self.server_state.calls.append(call)  # before the caller has its answer
+            self.call = Call(request.verb, request.resource, request.name, 0, user)
+            self.server_state.calls.append(self.call)
             if self._makes_by_apply(request):
-                self.server_state.calls.append(Call("create", call.resource, call.name, 0, user))
+                created = Call("create", request.resource, request.name, 0, user)
+                self.server_state.calls.append(created)
                 self._require_right("create", request, user)
-            code = self._serve(request, raw, user)
+            self._serve(request, raw, user)
         except Refusal as refusal:
-            code = refusal.code
-            if code == 0:
+            if refusal.code == 0:
                 self.close_connection = True
             else:
-                self._send(code, refusal.to_status())
+                self._send(refusal.code, refusal.to_status())
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         except Exception:
             self.server_state.defects.append(traceback.format_exc())
             self._send(500, Refusal(500, traceback.format_exc()).to_status())
-        if call is not None:
-            call.code = code
 
     def _page(self, parts: list[str], raw: bytes, user: str) -> tuple[int, Object] | None:
         state = self.server_state
@@ -174,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
             where = f'in the namespace "{request.namespace}"'
             raise Refusal(403, f'{message} {verb} resource "{request.resource}" {where}')
 
-    def _serve(self, request: Request, raw: bytes, user: str) -> int:
+    def _serve(self, request: Request, raw: bytes, user: str) -> None:
         state = self.server_state
         self._require_right(request.verb, request, user)
         fault = state.faults.take(request.verb, request.resource)
@@ -184,14 +188,14 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _ordered(fault)
         if request.verb == "watch":
             self._watch(request)
-            return 200
+            return
         if request.subresource in ("log", "proxy"):
-            return self._relay(request, raw)
+            self._relay(request, raw)
+            return
         code, answer = self._perform(request, json.loads(raw) if raw else {})
         if fault is not None and fault.after_write:
             raise _ordered(fault)
         self._send(code, answer)
-        return code
 
     def _perform(self, request: Request, body: Object) -> tuple[int, Object]:
         objects, kind, place = self.server_state.objects, request.kind, request.namespace
@@ -236,7 +240,7 @@ class _Handler(BaseHTTPRequestHandler):
             "items": found,
         }
 
-    def _relay(self, request: Request, raw: bytes) -> int:
+    def _relay(self, request: Request, raw: bytes) -> None:
         state = self.server_state
         name, _, port = request.name.partition(":")
         if state.pods is None:
@@ -248,13 +252,12 @@ class _Handler(BaseHTTPRequestHandler):
             if "tailLines" in request.query:
                 text = "".join(text.splitlines(keepends=True)[-int(request.query["tailLines"]) :])
             self._send_bytes(200, text.encode(), "text/plain")
-            return 200
+            return
         headers = {header.lower(): value for header, value in self.headers.items()}
         call = (self.command, f"/{request.rest}", raw, headers)
         found = state.pods.ask(pod, int(port or 80), call)
         more = {name: found.headers[name] for name in _PASSED_ON if name in found.headers}
         self._send_bytes(found.status, found.body, "application/json", more)
-        return found.status
 
     def _watch(self, request: Request) -> None:
         """Every change since `resourceVersion`, until the time is over."""
